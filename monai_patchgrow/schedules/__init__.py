@@ -1,0 +1,8 @@
+"""Plans of a training run in plain integers: which patches, how many, in which epochs. No torch here."""
+
+from __future__ import annotations
+
+from monai_patchgrow.schedules.curricula import CURRICULA
+from monai_patchgrow.schedules.plan import GrowthSchedule, Stage
+
+__all__ = ["CURRICULA", "GrowthSchedule", "Stage"]
