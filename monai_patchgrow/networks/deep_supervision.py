@@ -1,0 +1,71 @@
+"""Deep supervision around a MONAI DynUNet, whose own weights stay those of the plain network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monai.networks.blocks import UnetOutBlock
+from monai.networks.nets import DynUNet
+from torch import Tensor, nn
+
+__all__ = ["DeepSupervision"]
+
+
+class DeepSupervision(nn.Module):
+    """Adds segmentation heads to the coarser decoder levels of a DynUNet, as nnU-Net has them.
+
+    In training it returns logits per level, finest first, each at its own resolution, for
+    ``monai.losses.DeepSupervisionLoss``; in evaluation the plain network's output. MONAI's own
+    ``deep_supervision=True`` enlarges every level to full resolution and cannot be exported to TorchScript;
+    here the inner network is a plain one, and its ``state_dict`` all that inference needs.
+
+    Source: Isensee et al., nnU-Net (Nature Methods 2021), online methods, "Network architecture".
+
+    Args:
+        network: a DynUNet made with ``deep_supervision=False``.
+        num_heads: coarser levels that get a head (nnU-Net: all decoder levels but the lowest one and the finest).
+
+    Shape:
+        input ``(B, C, X, Y, Z)``; output in training: a list of ``(B, K, X / s, Y / s, Z / s)`` with the stride
+        ``s`` of each level; in evaluation ``(B, K, X, Y, Z)``.
+
+    Raises:
+        ValueError: a network with deep supervision of its own, or more heads than decoder levels.
+    """
+
+    def __init__(self, network: DynUNet, num_heads: int = 1) -> None:
+        super().__init__()
+        levels = len(network.upsamples) - 1
+        if network.deep_supervision:
+            raise ValueError("DeepSupervision needs a DynUNet made with deep_supervision=False")
+        if not 0 <= num_heads <= levels:
+            raise ValueError(f"num_heads must be between 0 and {levels} for this network, got {num_heads}")
+        self.network = network
+        self.heads = nn.ModuleList(
+            UnetOutBlock(network.spatial_dims, network.filters[level], network.out_channels)
+            for level in range(1, num_heads + 1)
+        )
+        self.heads.apply(DynUNet.initialize_weights)
+        self._features: dict[int, Tensor] = {}
+        for level in range(1, num_heads + 1):
+            network.upsamples[-1 - level].register_forward_hook(_Keep(self._features, level))
+
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        """Logits per level in training, of the plain network in evaluation."""
+        logits = self.network(x)
+        if not self.training:
+            self._features.clear()
+            return logits
+        coarser = [head(self._features.pop(level)) for level, head in enumerate(self.heads, start=1)]
+        return [logits, *coarser]
+
+
+class _Keep:
+    """A forward hook that keeps the module's output."""
+
+    def __init__(self, features: dict[int, Tensor], level: int) -> None:
+        self.features = features
+        self.level = level
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        self.features[self.level] = output
