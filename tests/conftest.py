@@ -1,0 +1,27 @@
+"""Data that several tests read: the real Task04 where there is one, and a small phantom task."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from monai_patchgrow.data.phantom import write_phantom_task
+
+DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def task04() -> Path:
+    """The folder of MSD Task04 (200 cases) under PATCHGROW_DATA, by default ../shared/data."""
+    folder = Path(os.environ.get("PATCHGROW_DATA", DEFAULT_DATA)) / "Task04_Hippocampus"
+    if not (folder / "dataset.json").is_file():
+        pytest.skip(f"no data set in {folder}: set PATCHGROW_DATA to the folder that holds Task04_Hippocampus")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def phantom_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A phantom task of 10 cases; read it, but leave its files as they are."""
+    return write_phantom_task(tmp_path_factory.mktemp("phantom") / "task", num_cases=10)
