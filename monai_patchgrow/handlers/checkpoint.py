@@ -1,0 +1,141 @@
+"""The Ignite handlers that write a run's checkpoints: the last epoch to resume from, and the best weights."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint
+from torch import nn
+
+from monai_patchgrow.handlers.files import save_whole, set_aside
+
+__all__ = ["BestWeights", "ResumableRun"]
+
+_logger = logging.getLogger(__name__)
+
+
+class ResumableRun:
+    """Writes everything that a run needs to go on after each epoch, and reads it back on request.
+
+    The file is replaced whole, so a run that is killed at any time leaves a good one. A run that starts from the
+    beginning sets aside, under another name, what an earlier one left in the same place.
+
+    Args:
+        path: the checkpoint, ``.../last.pt``; it loads with ``torch.load(..., weights_only=True)``.
+        objects: what to keep, by name: anything with ``state_dict`` and ``load_state_dict`` (network, optimizer,
+            scheduler, handlers).
+        evaluator: a MONAI evaluator whose best metric goes along.
+        outputs: other files and folders that the run writes, to be set aside with `path`.
+        resume: go on from `path`; where there is none yet, start from the beginning, as nnU-Net's ``--c`` does.
+
+    Raises:
+        ValueError: on start, a checkpoint that can't be read, lacks one of `objects`, has other iterations per
+            epoch, or is beyond the trainer's last epoch.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        objects: Mapping[str, Any],
+        *,
+        evaluator: Engine | None = None,
+        outputs: Sequence[str | Path] = (),
+        resume: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.objects = dict(objects)
+        self.outputs = [Path(output) for output in outputs]
+        self.resume = resume
+        if evaluator is not None:
+            self.objects["best_metric"] = _BestMetric(evaluator)
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer, before the handlers that want to know on start whether the run goes on."""
+        engine.add_event_handler(Events.STARTED, self._start)
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the checkpoint."""
+        state = {name: thing.state_dict() for name, thing in self.objects.items()}
+        save_whole({**state, "trainer": engine.state_dict()}, self.path)
+
+    def _start(self, engine: Engine) -> None:
+        if not engine.has_event_handler(self, Events.EPOCH_COMPLETED):
+            # Registered now, behind every handler that was attached: they change what is saved.
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        if self.resume and self.path.exists():
+            self._load(engine)
+            return
+        if self.resume:
+            _logger.warning("nothing to resume at %s: starts from the beginning", self.path)
+        for output in (self.path, *self.outputs):
+            kept = set_aside(output)
+            if kept is not None:
+                _logger.warning("an earlier run's %s is kept as %s", output.name, kept)
+
+    def _load(self, engine: Engine) -> None:
+        checkpoint = self._read()
+        max_epochs, epoch_length = engine.state.max_epochs, engine.state.epoch_length
+        saved_length = checkpoint["trainer"]["epoch_length"]
+        if saved_length != epoch_length:
+            raise ValueError(
+                f"{self.path} has {saved_length} iterations per epoch, this run {epoch_length}: "
+                f"set iterations_per_epoch to {saved_length}"
+            )
+        epoch = checkpoint["trainer"]["iteration"] // saved_length
+        if epoch > max_epochs:
+            raise ValueError(f"{self.path} is at epoch {epoch}, beyond max_epochs {max_epochs}")
+        Checkpoint.load_objects({**self.objects, "trainer": engine}, checkpoint)
+        engine.state.max_epochs = max_epochs
+        _logger.info("resumed after epoch %d from %s", epoch, self.path)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            checkpoint = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            reason = type(error).__name__
+            raise ValueError(f"{self.path} can't be read ({reason}): delete it or resume from another") from error
+        missing = sorted({*self.objects, "trainer"} - set(checkpoint))
+        if missing:
+            raise ValueError(f"{self.path} lacks {', '.join(missing)}: it is not a checkpoint of this kind of run")
+        return checkpoint
+
+
+class BestWeights:
+    """Writes a network's bare ``state_dict`` whenever a MONAI evaluator's key metric is the best so far.
+
+    Args:
+        path: ``.../models/model.pt``.
+        network: what inference needs, without training's extra heads.
+    """
+
+    def __init__(self, path: str | Path, network: nn.Module) -> None:
+        self.path = Path(path)
+        self.network = network
+
+    def attach(self, engine: Engine) -> None:
+        """Register on an evaluator."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the weights if this validation was the best."""
+        if engine.state.best_metric_epoch == engine.state.epoch:
+            save_whole(self.network.state_dict(), self.path)
+
+
+class _BestMetric:
+    """The best metric of a MONAI evaluator as something to save."""
+
+    def __init__(self, evaluator: Any) -> None:
+        self.state = evaluator.state
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"metric": float(self.state.best_metric), "epoch": int(self.state.best_metric_epoch)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        self.state.best_metric = state_dict["metric"]
+        self.state.best_metric_epoch = state_dict["epoch"]

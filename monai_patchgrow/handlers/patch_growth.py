@@ -1,0 +1,204 @@
+"""The Ignite handler that grows the patch size of a run stage by stage."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from monai_patchgrow.schedules import GrowthSchedule, Stage
+from monai_patchgrow.state import PatchCount, PatchSize
+from monai_patchgrow.transforms.sized import refuse_cached_patch_size, share_patch_size
+
+__all__ = ["PatchGrowth"]
+
+_logger = logging.getLogger(__name__)
+
+
+class PatchGrowth:
+    """Sets the patch size, and the number of patches per volume, that the stage of each epoch asks for.
+
+    The stage follows from the epoch alone, so a resumed run is in the right stage whatever it loads. Where the
+    size changes, the loader's iterator is thrown away before and made anew after, so that no worker draws a
+    patch of the old size for a batch of the new stage. Every batch is checked, and cut to the stage's number of
+    patches where that is no multiple of the volumes in a batch.
+
+    Leaves on ``engine.state``: ``stage`` (the :class:`Stage`), ``stage_number`` (from 1), ``num_stages``,
+    ``patch_size`` (voxels per axis).
+
+    Source: Fischer et al., "Progressive Growing of Patch Size", MICCAI 2024 (arXiv 2407.07853), section 2;
+    journal version 2025 (arXiv 2510.23241).
+
+    Args:
+        schedule: the plan; it must cover the epochs of the trainer.
+        patch_size: the shared size that the crops read; made here when only `transform` is given.
+        patch_count: the shared number of patches per volume that the crops read.
+        transform: a MONAI crop or a whole pipeline (``"@train#preprocessing"``), written for the full patch:
+            its random crops are made to read the shared values (see
+            :func:`monai_patchgrow.transforms.share_patch_size`).
+        image_key: the key of the batch whose tensor ``(B, C, *patch)`` is checked.
+        seed: seed of the draws of the curriculum ``random``.
+
+    Raises:
+        ValueError: neither `patch_size` nor `transform`; what ``share_patch_size`` refuses; several patches
+            per volume without a `patch_count`; ``random`` with loader workers; on start, more epochs than planned.
+
+    >>> from ignite.engine import Engine
+    >>> from monai_patchgrow import GrowthSchedule, PatchGrowth, PatchSize
+    >>> schedule = GrowthSchedule.plan(
+    ...     patch_size=(16, 16), total_stride=(8, 8), batch_size=2, max_epochs=6, curriculum="efficiency"
+    ... )
+    >>> size, seen = PatchSize((16, 16)), []
+    >>> engine = Engine(lambda engine, batch: seen.append(tuple(size)))
+    >>> PatchGrowth(schedule, size).attach(engine)
+    >>> _ = engine.run([0], max_epochs=6)
+    >>> seen
+    [(8, 8), (8, 8), (16, 8), (16, 8), (16, 16), (16, 16)]
+    """
+
+    def __init__(
+        self,
+        schedule: GrowthSchedule,
+        patch_size: PatchSize | None = None,
+        patch_count: PatchCount | None = None,
+        *,
+        transform: Any = None,
+        image_key: str = "image",
+        seed: int = 0,
+    ) -> None:
+        if patch_size is None and transform is None:
+            raise ValueError("PatchGrowth needs patch_size (a PatchSize that the crops read) or transform")
+        self.schedule = schedule
+        self.patch_size = PatchSize(schedule.patch_size) if patch_size is None else patch_size
+        self.patch_count = PatchCount() if patch_count is None and transform is not None else patch_count
+        self.transform = transform
+        self.image_key = image_key
+        self.seed = seed
+        self._volumes = schedule.batch_size
+        self._has_iterator = False
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer; a MONAI trainer's ``data_loader`` is checked here, another's on start."""
+        loader = getattr(engine, "data_loader", None)
+        if loader is not None:
+            self._meet_loader(loader)
+        if self.transform is not None:
+            share_patch_size(
+                self.transform,
+                full_size=self.schedule.patch_size,
+                patch_size=self.patch_size,
+                patch_count=self.patch_count,
+                most_per_volume=self._most_per_volume,
+            )
+            refuse_cached_patch_size(getattr(loader, "dataset", None))
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._check_batch)
+        if self.schedule.is_random:
+            engine.add_event_handler(Events.GET_BATCH_STARTED, self._draw_size)
+
+    def __call__(self, engine: Engine) -> None:
+        """Enter the stage of ``engine.state.epoch``."""
+        stage = self.schedule.stage_at(engine.state.epoch)
+        count = self._patches_per_volume(stage)
+        loader = engine.state.dataloader
+        changes = stage.patch_size != tuple(self.patch_size) or self.patch_count not in (None, count)
+        rebuild = changes and self._has_iterator and not self.schedule.is_random
+        if rebuild:
+            engine.set_data(())  # drops what was drawn ahead
+            _stop_persistent_workers(loader)
+        self.patch_size.set(stage.patch_size)
+        if self.patch_count is not None:
+            self.patch_count.set(count)
+        if rebuild:
+            engine.set_data(loader)
+        self._has_iterator = True
+        self._announce(engine)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The plan's curriculum and length: what a resumed run is compared with."""
+        return {"curriculum": self.schedule.curriculum, "max_epochs": self.schedule.max_epochs}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Warn when the plan is another one than the checkpoint's; the stage itself comes from the epoch."""
+        if dict(state_dict) != self.state_dict():
+            _logger.warning("resumed under another plan: %s then, %s now", dict(state_dict), self.state_dict())
+
+    def _start(self, engine: Engine) -> None:
+        # Ignite makes the first iterator after the first EPOCH_STARTED; setting data before breaks a resume.
+        self._has_iterator = False
+        self._meet_loader(engine.state.dataloader)
+        if engine.state.max_epochs is not None and engine.state.max_epochs > self.schedule.max_epochs:
+            raise ValueError(
+                f"the trainer runs {engine.state.max_epochs} epochs, the schedule plans {self.schedule.max_epochs}: "
+                "give both the same max_epochs"
+            )
+
+    def _announce(self, engine: Engine) -> None:
+        stage = self.schedule.stage_at(engine.state.epoch)
+        state = engine.state
+        state.stage, state.patch_size = stage, stage.patch_size
+        state.stage_number = self.schedule.stages.index(stage) + 1
+        state.num_stages = len(self.schedule.stages)
+
+    def _draw_size(self, engine: Engine) -> None:
+        size = self.schedule.patch_size_at(
+            epoch=engine.state.epoch, iteration=engine.state.iteration + 1, seed=self.seed
+        )
+        self.patch_size.set(size)
+        engine.state.patch_size = size
+
+    def _check_batch(self, engine: Engine) -> None:
+        batch = engine.state.batch
+        if not isinstance(batch, Mapping) or self.image_key not in batch:
+            return
+        image = batch[self.image_key]
+        size = tuple(image.shape[2:])
+        if size != tuple(engine.state.patch_size):
+            raise RuntimeError(
+                f"a batch of {size} voxels came in a stage of {tuple(engine.state.patch_size)}: some transform sets a "
+                "size of its own, or the loader was not made by attach"
+            )
+        wanted = engine.state.stage.batch_size
+        if len(image) > wanted:
+            engine.state.batch = {key: _first(value, wanted, of=len(image)) for key, value in batch.items()}
+
+    def _meet_loader(self, loader: Any) -> None:
+        """Take the volumes per batch from the loader, and refuse one that can't serve the plan."""
+        self._volumes = _volumes_per_batch(loader) or self.schedule.batch_size
+        if self._most_per_volume > 1 and self.patch_count is None:
+            raise ValueError(
+                f"curriculum {self.schedule.curriculum} draws up to {self._most_per_volume} patches per volume: "
+                "give PatchGrowth a patch_count and the crop the same object as num_samples"
+            )
+        if self.schedule.is_random and getattr(loader, "num_workers", None):
+            raise ValueError("curriculum random draws one size per iteration and needs num_workers=0")
+        refuse_cached_patch_size(getattr(loader, "dataset", None))
+
+    @property
+    def _most_per_volume(self) -> int:
+        return max(map(self._patches_per_volume, self.schedule.stages))
+
+    def _patches_per_volume(self, stage: Stage) -> int:
+        return -(-stage.batch_size // self._volumes)
+
+
+def _volumes_per_batch(loader: Any) -> int | None:
+    """How many volumes a batch of the loader comes from; None where the loader does not say."""
+    sampler = getattr(loader, "batch_sampler", None)
+    return getattr(loader, "batch_size", None) or getattr(sampler, "batch_size", None)
+
+
+def _stop_persistent_workers(loader: Any) -> None:
+    """End workers that would live on, while they draw ahead, through the change of size: a batch torn between
+    two sizes is thrown away, but not before MONAI's collate has filled the log with it. New ones start at once.
+    """
+    if getattr(loader, "persistent_workers", None):
+        loader._iterator = None
+
+
+def _first(value: Any, count: int, *, of: int) -> Any:
+    is_batched = hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping)) and len(value) == of
+    return value[:count] if is_batched else value

@@ -1,0 +1,69 @@
+"""The progress bar of a run: epoch, stage, patch size, loss and Dice in one line."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from ignite.engine import Engine, Events
+from tqdm import tqdm
+
+__all__ = ["GrowthProgress"]
+
+_SECONDS_BETWEEN_LINES = 10.0  # in a log file, where every update is a line of its own
+_SECONDS_BETWEEN_UPDATES = 0.2
+
+
+class GrowthProgress:
+    """One bar on stderr over all iterations of the run.
+
+    Attach it behind ResumableRun and PatchGrowth. (Ignite's own ``ProgressBar`` counts one epoch at a time.)
+
+    Args:
+        evaluator: a MONAI evaluator whose key metric is shown as Dice.
+        description: what stands in front of the bar.
+    """
+
+    def __init__(self, *, evaluator: Any = None, description: str = "") -> None:
+        self.evaluator = evaluator
+        self.description = description
+        self._bar: tqdm | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self._close)
+
+    def __call__(self, engine: Engine) -> None:
+        """Advance by one iteration."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._describe(engine), refresh=False)
+            self._bar.update()
+
+    def _start(self, engine: Engine) -> None:
+        self._bar = tqdm(
+            total=engine.state.max_epochs * engine.state.epoch_length,
+            initial=engine.state.iteration,
+            desc=self.description,
+            unit="it",
+            mininterval=_SECONDS_BETWEEN_UPDATES if sys.stderr.isatty() else _SECONDS_BETWEEN_LINES,
+            dynamic_ncols=True,
+        )
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _describe(self, engine: Engine) -> str:
+        state = engine.state
+        parts = [
+            f"epoch {state.epoch}/{state.max_epochs}",
+            f"stage {state.stage_number}/{state.num_stages}",
+            f"patch {'x'.join(map(str, state.patch_size))}",
+            f"loss {float(state.output['loss']):.3f}",
+        ]
+        if self.evaluator is not None and self.evaluator.state.metrics:
+            metric = self.evaluator.state.metrics[self.evaluator.state.key_metric_name]
+            parts.append(f"Dice {float(metric):.3f}")
+        return ", ".join(parts)

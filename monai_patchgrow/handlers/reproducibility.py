@@ -1,0 +1,80 @@
+"""The Ignite handler that makes a run depend on its seed alone, so that it can be resumed bit for bit."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+
+from monai_patchgrow.data.seeded import SeededDataLoader, mix_seed
+
+__all__ = ["Reproducibility"]
+
+_logger = logging.getLogger(__name__)
+
+
+class Reproducibility:
+    """Seeds random, numpy, torch and the loader from (seed, epoch) at the start of every epoch.
+
+    With a :class:`monai_patchgrow.data.SeededDataLoader` the same seed gives the same weights bit for bit on the
+    same machine, with any number of workers, and a run that is resumed after an epoch ends on the same bits as
+    an unbroken one. Nothing of the generators has to be stored: each epoch starts them anew.
+
+    Args:
+        seed: seed of the run.
+        deterministic_cudnn: choose cuDNN's deterministic algorithms (slower; without it, a GPU's convolutions
+            need not give the same bits twice).
+
+    Raises:
+        ValueError: on start, a loader that is not seeded.
+    """
+
+    def __init__(self, seed: int, *, deterministic_cudnn: bool = True) -> None:
+        self.seed = seed
+        self.deterministic_cudnn = deterministic_cudnn
+        self._has_iterator = False
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer, before the handlers that draw random numbers."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Seed the epoch ``engine.state.epoch``."""
+        loader: Any = engine.state.dataloader
+        if self._has_iterator:
+            engine.set_data(())  # what was drawn ahead belongs to the last epoch
+        loader.set_epoch(engine.state.epoch, seed=self.seed)
+        if self._has_iterator:
+            engine.set_data(loader)
+        self._has_iterator = True
+        seed = mix_seed(self.seed, engine.state.epoch)
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seed, with which a resumed run goes on."""
+        return {"seed": self.seed}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on with the checkpoint's seed, and say so where another one was asked for."""
+        if state_dict["seed"] != self.seed:
+            _logger.warning("resumed with the checkpoint's seed %s instead of %s", state_dict["seed"], self.seed)
+        self.seed = state_dict["seed"]
+
+    def _start(self, engine: Engine) -> None:
+        self._has_iterator = False
+        if not isinstance(engine.state.dataloader, SeededDataLoader):
+            raise ValueError(
+                f"Reproducibility needs a monai_patchgrow.data.SeededDataLoader, got a "
+                f"{type(engine.state.dataloader).__name__}"
+            )
+        if self.deterministic_cudnn:
+            torch.backends.cudnn.deterministic = True
+            torch.backends.cudnn.benchmark = False

@@ -1,0 +1,176 @@
+"""The Ignite handler that writes a run's curves, for TensorBoard and as one JSON line per epoch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+from torch.optim import Optimizer
+from torch.utils.tensorboard import SummaryWriter
+
+from monai_patchgrow.handlers.throughput import Throughput
+
+__all__ = ["RunLog", "read_history"]
+
+_AXES = "xyz"
+
+
+class RunLog:
+    """Writes loss, learning rate, stage, patch size, throughput and Dice of every epoch.
+
+    TensorBoard's curves lie in ``output_dir/tensorboard`` with the epoch as their step; the same numbers stand in
+    ``output_dir/history.jsonl``, one line per epoch. Attach it on the trainer behind
+    ResumableRun, PatchGrowth and validation.
+
+    Args:
+        output_dir: folder of the run.
+        throughput: the run's measurements.
+        optimizer: whose learning rate is shown.
+        evaluator: a MONAI evaluator with a Dice metric as its key metric (``save_details=True``).
+        class_names: names of the foreground classes, in the order of the metric's columns.
+        schedule: anything whose ``str`` is the stage table, shown as text.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        *,
+        throughput: Throughput,
+        optimizer: Optimizer,
+        evaluator: Any = None,
+        class_names: Sequence[str] = (),
+        schedule: Any = None,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.throughput = throughput
+        self.optimizer = optimizer
+        self.evaluator = evaluator
+        self.class_names = tuple(class_names)
+        self.schedule = schedule
+        self._loss_sum = 0.0
+        self._learning_rate = 0.0
+        self._writer: SummaryWriter | None = None
+
+    @property
+    def history_path(self) -> Path:
+        """Where the JSON lines are."""
+        return self.output_dir / "history.jsonl"
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add_loss)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self._close)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._close_after)
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the epoch that just ended."""
+        record = self._record(engine)
+        with self.history_path.open("a") as history:
+            history.write(json.dumps(record) + "\n")
+        if self._writer is not None:
+            for tag, value in _scalars(record).items():
+                self._writer.add_scalar(tag, value, global_step=record["epoch"])
+            self._writer.flush()
+
+    def _record(self, engine: Engine) -> dict[str, Any]:
+        state, epoch, total = engine.state, self.throughput.epoch, self.throughput.total
+        return {
+            "epoch": state.epoch,
+            "iteration": state.iteration,
+            "stage": state.stage_number,
+            "stages": state.num_stages,
+            "patch_size": list(state.stage.patch_size),
+            "patches_per_batch": state.stage.batch_size,
+            "loss": float(self._loss_sum) / state.epoch_length,
+            "learning_rate": self._learning_rate,
+            "voxels_per_second": epoch.voxels_per_second,
+            "waiting_share": epoch.waiting_share,
+            "foreground_share": epoch.foreground_share,
+            "seconds": epoch.seconds,
+            "total_seconds": total.seconds,
+            "total_voxels": total.voxels,
+            "dice": self._dice(state.epoch),
+        }
+
+    def _dice(self, epoch: int) -> dict[str, float] | None:
+        """Mean Dice and Dice per class of this epoch's validation, None where there was none."""
+        if self.evaluator is None or self.evaluator.state.epoch != epoch or not self.evaluator.state.metrics:
+            return None
+        state = self.evaluator.state
+        per_class = state.metric_details[state.key_metric_name].nanmean(dim=0).tolist()
+        names = self.class_names or [str(number) for number in range(1, len(per_class) + 1)]
+        return {
+            "mean": float(state.metrics[state.key_metric_name]),
+            **dict(zip(names, per_class, strict=True)),
+        }
+
+    def _start(self, engine: Engine) -> None:
+        resumed = engine.state.epoch > 0
+        if resumed:
+            self._forget_after(engine.state.epoch)
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        self._writer = SummaryWriter(
+            str(self.output_dir / "tensorboard"), purge_step=engine.state.epoch + 1 if resumed else None
+        )
+        if self.schedule is not None:
+            self._writer.add_text("schedule", "\n".join(f"    {line}" for line in str(self.schedule).splitlines()))
+
+    def _forget_after(self, epoch: int) -> None:
+        """Drop the lines of epochs that the resumed run does again."""
+        if self.history_path.exists():
+            kept = [record for record in read_history(self.history_path) if record["epoch"] <= epoch]
+            whole = self.history_path.with_suffix(".tmp")
+            whole.write_text("".join(json.dumps(record) + "\n" for record in kept))
+            whole.replace(self.history_path)
+
+    def _start_epoch(self) -> None:
+        self._loss_sum = 0.0
+        self._learning_rate = self.optimizer.param_groups[0]["lr"]
+
+    def _add_loss(self, engine: Engine) -> None:
+        self._loss_sum = self._loss_sum + engine.state.output["loss"].detach()
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _close_after(self, error: BaseException) -> None:
+        self._close()
+        raise error
+
+
+def read_history(path: str | Path) -> list[dict[str, Any]]:
+    """The records of a ``history.jsonl``, oldest first; a last line that was cut off is left out."""
+    records = []
+    for line in Path(path).read_text().splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
+
+
+def _scalars(record: dict[str, Any]) -> dict[str, float]:
+    """TensorBoard's tags and values of one epoch's record."""
+    scalars = {
+        "train/loss": record["loss"],
+        "train/learning_rate": record["learning_rate"],
+        "growth/stage": record["stage"],
+        "growth/patches_per_batch": record["patches_per_batch"],
+        "growth/foreground_share": record["foreground_share"],
+        "speed/voxels_per_second": record["voxels_per_second"],
+        "speed/waiting_share": record["waiting_share"],
+        "speed/epoch_seconds": record["seconds"],
+    }
+    for axis, voxels in zip(_AXES, record["patch_size"], strict=False):
+        scalars[f"growth/patch_size_{axis}"] = voxels
+    for name, dice in (record["dice"] or {}).items():
+        scalars[f"dice/{name}"] = dice
+    return scalars

@@ -1,0 +1,101 @@
+"""The Ignite handler that measures where an epoch's time goes and how many voxels it trains on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+__all__ = ["EpochThroughput", "Throughput"]
+
+
+@dataclass
+class EpochThroughput:
+    """What one epoch of training took; validation is not counted.
+
+    seconds: from the start of the epoch to the end of its last iteration, loader restarts included.
+    waiting_seconds: of these, spent waiting for the next batch.
+    voxels, patches: trained on, over all iterations.
+    foreground_voxels: of these, with a label above 0.
+    """
+
+    seconds: float = 0.0
+    waiting_seconds: float = 0.0
+    voxels: int = 0
+    patches: int = 0
+    foreground_voxels: int = 0
+
+    @property
+    def voxels_per_second(self) -> float:
+        """Voxels per second of the epoch."""
+        return self.voxels / self.seconds if self.seconds else 0.0
+
+    @property
+    def waiting_share(self) -> float:
+        """Share of the time that was spent waiting for data."""
+        return self.waiting_seconds / self.seconds if self.seconds else 0.0
+
+    @property
+    def foreground_share(self) -> float:
+        """Share of the voxels with a label above 0."""
+        return self.foreground_voxels / self.voxels if self.voxels else 0.0
+
+
+class Throughput:
+    """Measures each epoch (``.epoch``) and the whole run (``.total``, resumed parts included).
+
+    Attach it before all other handlers, so that what they do at the start of an epoch is counted.
+
+    Args:
+        image_key, label_key: keys of the batch: image ``(B, C, *patch)``, label ``(B, 1, *patch)``.
+    """
+
+    def __init__(self, *, image_key: str = "image", label_key: str = "label") -> None:
+        self.image_key = image_key
+        self.label_key = label_key
+        self.epoch = EpochThroughput()
+        self.total = EpochThroughput()
+        self._epoch_start = self._wait_start = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        engine.add_event_handler(Events.GET_BATCH_STARTED, self._start_waiting)
+        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._stop_waiting)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._count)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._complete_epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The totals."""
+        return asdict(self.total)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on counting from a checkpoint's totals."""
+        self.total = EpochThroughput(**state_dict)
+
+    def _start_epoch(self) -> None:
+        self.epoch = EpochThroughput()
+        self._epoch_start = time.perf_counter()
+
+    def _start_waiting(self) -> None:
+        self._wait_start = time.perf_counter()
+
+    def _stop_waiting(self) -> None:
+        self.epoch.waiting_seconds += time.perf_counter() - self._wait_start
+
+    def _count(self, engine: Engine) -> None:
+        image, label = engine.state.batch[self.image_key], engine.state.batch[self.label_key]
+        self.epoch.patches += len(image)
+        self.epoch.voxels += image[:, 0].numel()
+        self.epoch.foreground_voxels += int(torch.count_nonzero(label > 0))
+
+    def _complete_epoch(self, engine: Engine) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.epoch.seconds = time.perf_counter() - self._epoch_start
+        for name, value in asdict(self.epoch).items():
+            setattr(self.total, name, getattr(self.total, name) + value)
