@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Makes the environment, then runs every check, also after one has failed, and says at the end which failed.
+#
+#   bash scripts/test.sh [PYTEST ARGUMENTS]     for example -k growth
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit 1
+. scripts/environment.sh
+bash scripts/setup.sh plot,test || exit 1
+
+python=.venv/bin/python
+failed=()
+
+# check WHAT COMMAND...
+check() {
+  printf '\n== %s\n' "$1"
+  "${@:2}" || failed+=("$1")
+}
+
+doctests() {
+  "$python" -m pytest --doctest-modules --timeout 300 monai_patchgrow
+  local status=$?
+  [ $status = 5 ] || return $status # 5: no docstring holds an example
+}
+
+check "ruff check" "$python" -m ruff check .
+check "ruff format" "$python" -m ruff format --check .
+check "mypy" "$python" -m mypy
+check "doctests" doctests
+check "tests" "$python" -m pytest --timeout 300 "$@"
+
+echo
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'failed: %s\n' "${failed[@]}" >&2
+  exit 1
+fi
+echo "all checks passed"
