@@ -1,0 +1,72 @@
+"""Trains one bundle under several curricula, all else equal, and sets the runs side by side."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_patchgrow.tools.report import Run, dice_table, plot_dice, read_run, summary_json
+
+__all__ = ["compare", "train"]
+
+
+def compare(
+    bundle: str | Path,
+    *,
+    dataset_dir: str | Path,
+    output_dir: str | Path,
+    curricula: Sequence[str] = ("constant", "efficiency"),
+    title: str = "",
+    **settings: Any,
+) -> list[Run]:
+    """Train under each curriculum and write ``comparison.md``, ``.json`` and ``.png`` to `output_dir`.
+
+    Args:
+        bundle: a training bundle's folder.
+        dataset_dir: folder in Decathlon layout.
+        output_dir: gets a folder per curriculum.
+        curricula: names; the speed-up is over the first.
+        title: headline of the picture.
+        **settings: further keys of the bundle's train.json, the same for all.
+
+    Raises:
+        SystemExit: a training that failed.
+    """
+    folder = Path(output_dir)
+    for curriculum in curricula:
+        train(bundle, dataset_dir=dataset_dir, output_dir=folder / curriculum, curriculum=curriculum, **settings)
+    runs = [read_run(folder / curriculum, label=curriculum) for curriculum in curricula]
+    (folder / "comparison.md").write_text(dice_table(runs) + "\n")
+    (folder / "comparison.json").write_text(summary_json(runs) + "\n")
+    plot_dice(runs, folder / "comparison.png", title=title)
+    return runs
+
+
+def train(bundle: str | Path, *, dataset_dir: str | Path, output_dir: str | Path, **settings: Any) -> None:
+    """Run a training bundle in a process of its own, as ``python -m monai.bundle run`` does on the command line.
+
+    Its log goes to ``output_dir/train.log``; progress bars and errors stay on the terminal.
+
+    Raises:
+        SystemExit: the run failed, with its exit code; it has said why.
+    """
+    output = Path(output_dir).absolute()
+    output.mkdir(parents=True, exist_ok=True)
+    config = Path(bundle).absolute() / "configs" / "train.json"
+    overrides = {"dataset_dir": str(Path(dataset_dir).absolute()), "output_dir": str(output), **settings}
+    command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "--config_file", str(config)]
+    with (output / "train.log").open("w") as log:
+        process = subprocess.run([*command, *_as_arguments(overrides)], stdout=log, check=False)
+    if process.returncode:
+        raise SystemExit(process.returncode)
+
+
+def _as_arguments(overrides: Mapping[str, Any]) -> list[str]:
+    arguments = []
+    for name, value in overrides.items():
+        arguments += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
+    return arguments

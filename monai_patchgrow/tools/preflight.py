@@ -1,0 +1,84 @@
+"""What a bundle checks before its first step, while nothing has been written."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from monai_patchgrow.data import DataError, DecathlonTask, read_task, split_cases, verify_cases
+from monai_patchgrow.schedules import GrowthSchedule
+from monai_patchgrow.tools.one_line import one_line_errors
+
+__all__ = ["check_data", "preflight"]
+
+
+def preflight(
+    *,
+    dataset_dir: str,
+    fold: int | Literal["all"],
+    channels: Sequence[str],
+    labels: Mapping[str, str],
+    strides: Sequence[Sequence[int]],
+    features: Sequence[int],
+    num_workers: int,
+    positive: Mapping[str, int],
+    **plan: Any,
+) -> None:
+    """Check a training bundle's settings and data; on the first fault exit with one line and code 1.
+
+    Args:
+        dataset_dir: folder in Decathlon layout; every image and label is read.
+        fold: cross-validation fold, or "all".
+        channels: the bundle's input channels; the data must have as many.
+        labels: the bundle's labels by value; the data must have the same values.
+        strides: the network's strides per level and axis.
+        features: the network's feature channels per level.
+        num_workers: loader processes, 0 or more.
+        positive: further settings that must be integers of at least 1, by name.
+        **plan: arguments of :meth:`GrowthSchedule.plan`.
+
+    Raises:
+        SystemExit: any fault, with the line as its message.
+    """
+    with one_line_errors():
+        for name, value in positive.items():
+            _check_integer(name, value, minimum=1)
+        _check_integer("num_workers", num_workers, minimum=0)
+        _check_network(strides, features, plan["total_stride"])
+        GrowthSchedule.plan(**plan)
+        task = read_task(dataset_dir)
+        if len(task.channels) != len(channels):
+            raise DataError(f"{dataset_dir}: has the channels {task.channels}, the bundle takes {tuple(channels)}")
+        if sorted(task.labels) != sorted(int(value) for value in labels):
+            raise DataError(f"{dataset_dir}: has the labels {dict(task.labels)}, the bundle knows {dict(labels)}")
+        check_data(task, fold=fold)
+
+
+def check_data(task: DecathlonTask, *, fold: int | Literal["all"]) -> None:
+    """Check that a data set can be split and that every one of its files is sound.
+
+    Raises:
+        ValueError: an unknown fold, or too few cases.
+        DataError: an unsound file.
+    """
+    split_cases(task.cases, fold=fold)
+    verify_cases(task)
+
+
+def _check_integer(name: str, value: Any, *, minimum: int) -> None:
+    try:
+        valid = not isinstance(value, bool) and operator.index(value) >= minimum
+    except TypeError:
+        valid = False
+    if not valid:
+        raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+
+
+def _check_network(strides: Sequence[Sequence[int]], features: Sequence[int], total_stride: Sequence[int]) -> None:
+    if len(features) != len(strides):
+        raise ValueError(f"features must have one entry per level ({len(strides)}), got {list(features)}")
+    product = [math.prod(level[axis] for level in strides) for axis in range(len(strides[0]))]
+    if list(total_stride) != product:
+        raise ValueError(f"total_stride must be the product of the strides, {product}, got {list(total_stride)}")
