@@ -193,9 +193,7 @@ def parse_sizes(sizes: Iterable[SupportsIndex], *, name: str, minimum: int = 1) 
         raise ValueError(f"{name} must hold one integer per spatial axis, like (40, 56, 40), got {sizes!r}")
     if len(entries) > MAX_AXES:
         raise ValueError(f"{name} must have 1 to {MAX_AXES} axes, got {len(entries)}: {entries}")
-    return tuple(
-        parse_int(entry, name=f"{name} on axis {axis}", minimum=minimum) for axis, entry in enumerate(entries)
-    )
+    return tuple(parse_int(entry, name=f"{name} on axis {axis}", minimum=minimum) for axis, entry in enumerate(entries))
 
 
 def parse_int(value: SupportsIndex, *, name: str, minimum: int = 1, maximum: int | None = None) -> int:

@@ -70,7 +70,11 @@ class GrowthSchedule:
     Example:
         >>> print(
         ...     GrowthSchedule.plan(
-        ...         patch_size=(16, 16), total_stride=(8, 8), batch_size=4, max_epochs=7, curriculum="efficiency"
+        ...         patch_size=(16, 16),
+        ...         total_stride=(8, 8),
+        ...         batch_size=4,
+        ...         max_epochs=7,
+        ...         curriculum="efficiency",
         ...     )
         ... )
         efficiency: full patch 16x16, total stride 8x8, batch size 4, 7 epochs
@@ -174,9 +178,7 @@ class GrowthSchedule:
         number = parse_int(epoch, name="epoch", maximum=self.stages[-1].last_epoch)
         return next(stage for stage in self.stages if number <= stage.last_epoch)
 
-    def patch_size_at(
-        self, *, epoch: SupportsIndex, iteration: SupportsIndex, seed: SupportsIndex
-    ) -> tuple[int, ...]:
+    def patch_size_at(self, *, epoch: SupportsIndex, iteration: SupportsIndex, seed: SupportsIndex) -> tuple[int, ...]:
         """Return the patch size of one iteration, voxels per axis; only `random` differs from `stage_at`'s.
 
         `random` draws from `candidates` by the seed and the iteration alone: on any machine, in any process
@@ -223,9 +225,7 @@ def _parse_axes(
     return full, stride, smallest, order
 
 
-def _make_stages(
-    sizes: tuple[tuple[int, ...], ...], batches: tuple[int, ...], max_epochs: int
-) -> tuple[Stage, ...]:
+def _make_stages(sizes: tuple[tuple[int, ...], ...], batches: tuple[int, ...], max_epochs: int) -> tuple[Stage, ...]:
     kept = kept_stages(num_stages=len(sizes), max_epochs=max_epochs)
     spans = epoch_spans(num_stages=len(kept), max_epochs=max_epochs)
     return tuple(Stage(sizes[i], batches[i], *span) for i, span in zip(kept, spans, strict=True))

@@ -38,9 +38,7 @@ def test_sizes_are_the_authors(task, curriculum):
 @pytest.mark.parametrize("task", GOLDEN)
 def test_sizes_are_the_authors_mirrored_for_nifti_arrays(task, curriculum):
     plan = GOLDEN[task]
-    sizes = GROWTH[curriculum](
-        _mirrored(plan["patch_size"]), _mirrored(plan["total_stride"]), axis_order=(2, 1, 0)
-    )
+    sizes = GROWTH[curriculum](_mirrored(plan["patch_size"]), _mirrored(plan["total_stride"]), axis_order=(2, 1, 0))
     assert [list(_mirrored(size)) for size in sizes] == plan[curriculum]["patch_sizes"]
 
 

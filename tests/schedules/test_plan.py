@@ -108,9 +108,7 @@ def test_json_lists_plan_the_same():
 
 def test_numpy_integers_plan_the_same():
     numpy = pytest.importorskip("numpy")
-    schedule = _plan(
-        patch_size=numpy.array([40, 56, 40]), batch_size=numpy.int64(9), max_epochs=numpy.int32(1000)
-    )
+    schedule = _plan(patch_size=numpy.array([40, 56, 40]), batch_size=numpy.int64(9), max_epochs=numpy.int32(1000))
     assert repr(schedule) == repr(_plan())
 
 
@@ -171,10 +169,7 @@ def test_random_draws_the_same_on_every_machine():
 
 def test_random_draws_otherwise_with_another_seed():
     schedule = _plan(curriculum="random")
-    runs = {
-        tuple(schedule.patch_size_at(epoch=1, iteration=i, seed=seed) for i in range(1, 9))
-        for seed in range(20)
-    }
+    runs = {tuple(schedule.patch_size_at(epoch=1, iteration=i, seed=seed) for i in range(1, 9)) for seed in range(20)}
     assert len(runs) == 20
 
 
