@@ -146,11 +146,12 @@ empty_venv() {
 create() {
   local way
   find_python
+  empty_venv
   say "making .venv with $base"
   for way in by_venv by_other_pip by_virtualenv by_uv; do
-    empty_venv
     "$way" >>"$log" 2>&1 </dev/null && sound && return
     [ -z "$(disk_trouble)" ] || die_of "cannot make .venv"
+    empty_venv
   done
   "$base" -I -c 'import ensurepip; ensurepip.version()' 2>/dev/null ||
     die "$base cannot make environments: apt install python3-venv (or name another: PYTHON=...), then run this again"

@@ -28,7 +28,7 @@ class PatchGrowth:
     Leaves on ``engine.state``: ``stage`` (the :class:`Stage`), ``stage_number`` (from 1), ``num_stages``,
     ``patch_size`` (voxels per axis).
 
-    Source: Fischer et al., "Progressive Growing of Patch Size", MICCAI 2024 (arXiv 2407.07853), section 2;
+    Source: Fischer et al., "Progressive Growing of Patch Size", MICCAI 2024 (arXiv 2407.07853);
     journal version 2025 (arXiv 2510.23241).
 
     Args:

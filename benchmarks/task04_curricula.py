@@ -1,0 +1,143 @@
+"""Measures Dice over training time of `constant` and a growing patch on the real MSD Task04.
+
+    bash scripts/setup.sh plot && .venv/bin/python benchmarks/task04_curricula.py
+
+160 cases train and 40 validate (fold 0 of the published split), the bundle's full recipe, its network narrowed
+and its batch cut by overrides so that two CPU cores do. Curricula take turns (A B A B) within one run of this
+script. Writes a dated JSON, Markdown and PNG per number of iterations to benchmarks/results.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import fire
+import torch
+
+from monai_patchgrow.schedules import GrowthSchedule
+from monai_patchgrow.tools.compare import train
+from monai_patchgrow.tools.report import Run, dice_table, plot_dice, read_run, summary_json
+
+ROOT = Path(__file__).parents[1]
+BUNDLE = ROOT / "bundles" / "hippocampus_segmentation_patchgrow"
+ITERATIONS_PER_EPOCH = 20
+SETTINGS = {
+    "features": [16, 32, 64, 128],
+    "batch_size": 2,
+    "iterations_per_epoch": ITERATIONS_PER_EPOCH,
+    "fold": 0,
+}
+# glibc keeps large blocks, and waiting threads sleep (see scripts/environment.sh).
+ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "MALLOC_TOP_PAD_": "268435456",
+    "OMP_WAIT_POLICY": "passive",
+}
+
+
+def measure(
+    data: str | None = None,
+    iterations: Sequence[int] = (400, 1500),
+    seeds: Sequence[int] = (0, 1),
+    curricula: Sequence[str] = ("constant", "efficiency"),
+    output_dir: str = "runs/task04_curricula",
+    num_workers: int = 1,
+) -> None:
+    """Train every curriculum with every seed for every number of iterations, and write the results."""
+    os.environ.update(ENVIRONMENT)
+    data_root = Path(os.environ.get("PATCHGROW_DATA", ROOT.parent / "shared" / "data"))
+    dataset_dir = Path(data) if data else data_root / "Task04_Hippocampus"
+    for number in iterations:
+        epochs = number // ITERATIONS_PER_EPOCH
+        runs = []
+        for seed in seeds:
+            for curriculum in curricula:
+                folder = Path(output_dir) / f"{number}_iterations" / f"{curriculum}_seed{seed}"
+                train(
+                    BUNDLE,
+                    dataset_dir=dataset_dir,
+                    output_dir=folder,
+                    curriculum=curriculum,
+                    seed=seed,
+                    max_epochs=epochs,
+                    val_interval=max(1, epochs // 10),
+                    num_workers=num_workers,
+                    **SETTINGS,
+                )
+                runs.append(read_run(folder, label=curriculum))
+        _write(number, epochs, list(seeds), runs, num_workers=num_workers)
+
+
+def _write(iterations: int, epochs: int, seeds: list[int], runs: list[Run], *, num_workers: int) -> None:
+    date = datetime.date.today().isoformat()
+    results = ROOT / "benchmarks" / "results"
+    results.mkdir(exist_ok=True)
+    name = f"{date}_task04_{iterations}_iterations"
+    picture = plot_dice(runs, results / f"{name}.png", title=f"MSD Task04, {iterations} iterations, 2 CPU cores")
+    record = {
+        "date": date,
+        "script": "benchmarks/task04_curricula.py",
+        "hardware": f"{os.cpu_count()} cores {platform.machine()}, torch {torch.__version__}",
+        "settings": {**SETTINGS, "iterations": iterations, "epochs": epochs, "num_workers": num_workers},
+        "seeds": seeds,
+        "summary": _summarise(runs),
+        "runs": json.loads(summary_json(runs)),
+    }
+    (results / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    lines = [
+        f"# MSD Task04, {iterations} iterations ({date})",
+        "",
+        f"`python {record['script']}` on {record['hardware']}; 160 cases train, 40 validate (fold 0); settings "
+        f"`{json.dumps(record['settings'])}`; seeds {seeds}, curricula in turn. Dice of the last epoch.",
+        "",
+        *(_summary_lines(record["summary"], epochs)),
+        "",
+        "Every run (speed-up over the first):",
+        "",
+        dice_table(runs),
+        "",
+        f"![Dice over time]({picture.name})",
+        "",
+    ]
+    (results / f"{name}.md").write_text("\n".join(lines))
+
+
+def _summarise(runs: list[Run]) -> dict[str, dict[str, float]]:
+    """Means over the seeds; the share of time is that of each seed's pair, which ran one after the other."""
+    labels = list(dict.fromkeys(run.label for run in runs))
+    by_label = {label: [run for run in runs if run.label == label] for label in labels}
+    first = by_label[labels[0]]
+    return {
+        label: {
+            "dice": round(statistics.mean(run.dice["mean"] for run in group), 4),
+            "seconds": round(statistics.mean(run.seconds for run in group), 1),
+            "share_of_time": round(statistics.mean(b.seconds / a.seconds for a, b in zip(first, group)), 3),
+            "share_of_voxels": round(statistics.mean(b.voxels / a.voxels for a, b in zip(first, group)), 3),
+        }
+        for label, group in by_label.items()
+    }
+
+
+def _summary_lines(summary: dict[str, dict[str, float]], epochs: int) -> list[str]:
+    rows = ["| curriculum | Dice, mean | training, s, mean | share of time | share of voxels | planned voxels |"]
+    rows.append("| --- | --- | --- | --- | --- | --- |")
+    for label, figures in summary.items():
+        plan = GrowthSchedule.plan(
+            patch_size=(40, 56, 40), total_stride=(8, 8, 8), batch_size=2, max_epochs=epochs, curriculum=label
+        )
+        rows.append(
+            f"| {label} | {figures['dice']:.3f} | {figures['seconds']:.0f} | {figures['share_of_time']:.2f} "
+            f"| {figures['share_of_voxels']:.2f} | {plan.relative_voxels:.2f} |"
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    fire.Fire(measure)
