@@ -51,9 +51,11 @@ class SeededSampler(Sampler[int]):
     >>> first = list(sampler)
     >>> sorted(first[:3]), len(first), isinstance(first[0], SeededIndex)
     ([0, 1, 2], 5, True)
-    >>> sampler.set_epoch(0)
     >>> list(sampler) == first
     True
+    >>> sampler.finished_rounds = 1  # as the loader does when an epoch wants more batches than it has
+    >>> list(sampler) == first
+    False
     """
 
     def __init__(self, data_source: Sized, *, seed: int, num_samples: int | None = None) -> None:
@@ -61,13 +63,13 @@ class SeededSampler(Sampler[int]):
         self.seed = seed
         self.num_samples = len(data_source) if num_samples is None else num_samples
         self.epoch = 0
-        self._rounds = 0
+        self.finished_rounds = 0
 
     def set_epoch(self, epoch: int, *, seed: int | None = None) -> None:
         """Start the given epoch (from 1, as Ignite counts) over, under another run's `seed` where given."""
         self.epoch = epoch
         self.seed = self.seed if seed is None else seed
-        self._rounds = 0
+        self.finished_rounds = 0
 
     def __len__(self) -> int:
         return self.num_samples
@@ -76,13 +78,12 @@ class SeededSampler(Sampler[int]):
         length = len(self.data_source)
         passes = -(-self.num_samples // length)
         for drawn in range(self.num_samples):
-            number = self._rounds * passes + drawn // length
+            number = self.finished_rounds * passes + drawn // length
             if drawn % length == 0:
                 generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch, number))
                 order = torch.randperm(length, generator=generator).tolist()
             index = order[drawn % length]
             yield SeededIndex(index, mix_seed(self.seed, self.epoch, number, index))
-        self._rounds += 1  # an iteration that is thrown away half-way does not count
 
 
 class SeededDataLoader(DataLoader):
@@ -128,6 +129,15 @@ class SeededDataLoader(DataLoader):
             sampler=sampler,
             **options,
         )
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """The batches of one round; the next round within the epoch draws other passes."""
+        return self._count_round(super().__iter__())
+
+    def _count_round(self, batches: Iterator[Any]) -> Iterator[Any]:
+        # Counted by what the trainer took, not by what workers drew ahead: rounds that are dropped don't count.
+        yield from batches
+        self.sampler.finished_rounds += 1  # type: ignore[attr-defined]
 
     def set_epoch(self, epoch: int, *, seed: int | None = None) -> None:
         """What the next iterator draws: the given epoch (from 1), under `seed` where given."""
