@@ -118,8 +118,12 @@ def _summarise(runs: list[Run]) -> dict[str, dict[str, float]]:
         label: {
             "dice": round(statistics.mean(run.dice["mean"] for run in group), 4),
             "seconds": round(statistics.mean(run.seconds for run in group), 1),
-            "share_of_time": round(statistics.mean(b.seconds / a.seconds for a, b in zip(first, group)), 3),
-            "share_of_voxels": round(statistics.mean(b.voxels / a.voxels for a, b in zip(first, group)), 3),
+            "share_of_time": round(
+                statistics.mean(b.seconds / a.seconds for a, b in zip(first, group, strict=True)), 3
+            ),
+            "share_of_voxels": round(
+                statistics.mean(b.voxels / a.voxels for a, b in zip(first, group, strict=True)), 3
+            ),
         }
         for label, group in by_label.items()
     }

@@ -35,10 +35,10 @@ def _draw_patches(axes, schedule: GrowthSchedule) -> None:
         centre = stage.first_epoch + stage.num_epochs / 2
         width = z * EPOCHS_PER_VOXEL
         axes.add_patch(Rectangle((centre - width / 2, 0), width, y, facecolor=PALE, edgecolor=COLOUR))
-        axes.text(centre, y + 3, "×".join(map(str, stage.patch_size)), ha="center", fontsize=6.5, rotation=30)
+        axes.text(centre, y + 3, "x".join(map(str, stage.patch_size)), ha="center", fontsize=6.5, rotation=30)
     axes.set_ylim(0, 84)
     axes.set_axis_off()
-    axes.set_title("training patch of each stage, voxels (z × y × x); validation and inference use the last one")
+    axes.set_title("training patch of each stage, voxels (z, y, x); validation and inference use the last one")
 
 
 def _draw_cost(axes, schedule: GrowthSchedule) -> None:

@@ -117,7 +117,7 @@ def _draw_tube(rng: np.random.Generator, extent: Floats) -> tuple[Floats, Floats
     length, turn = rng.uniform(25, 30), np.radians(rng.uniform(50, 100))
     angle = turn * (position - 0.5)
     arc = length / turn * np.stack([np.sin(angle), np.cos(angle) - 1.0, np.zeros_like(angle)], axis=1)
-    radii = np.interp(position, [0.0, 0.25, 0.6, 1.0], [4.8, 6.2, 4.4, 3.4]) * rng.uniform(0.9, 1.1)
+    radii = np.interp(position, [0.0, 0.2, 0.4, 0.5, 1.0], [4.8, 6.4, 6.2, 3.6, 3.0]) * rng.uniform(0.9, 1.1)
     while True:  # turned until it fits
         rotation = _draw_rotation(rng)
         if abs(rotation[1, 0]) < _MIN_ALIGNMENT:
@@ -152,7 +152,7 @@ def _add_blobs(rng: np.random.Generator, voxels: Floats, extent: Floats, distanc
     """The distance `(V,)` to the nearest surface in mm once blobs, clear of each other, are added."""
     placed = 0
     for _ in range(_BLOB_TRIES):
-        centre, axes = rng.uniform(0, 1, 3) * extent, rng.uniform(3.0, 5.5, 3)
+        centre, axes = rng.uniform(0, 1, 3) * extent, rng.uniform(2.5, 4.0, 3)
         scaled = (voxels - centre) @ _draw_rotation(rng) / axes
         norm = np.sqrt((scaled**2).sum(axis=1))
         # first-order distance to an ellipsoid: exact on its surface, close enough for a gap of some mm

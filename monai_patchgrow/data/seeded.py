@@ -130,14 +130,14 @@ class SeededDataLoader(DataLoader):
             **options,
         )
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:
         """The batches of one round; the next round within the epoch draws other passes."""
         return self._count_round(super().__iter__())
 
     def _count_round(self, batches: Iterator[Any]) -> Iterator[Any]:
         # Counted by what the trainer took, not by what workers drew ahead: rounds that are dropped don't count.
         yield from batches
-        self.sampler.finished_rounds += 1  # type: ignore[attr-defined]
+        self.sampler.finished_rounds += 1
 
     def set_epoch(self, epoch: int, *, seed: int | None = None) -> None:
         """What the next iterator draws: the given epoch (from 1), under `seed` where given."""

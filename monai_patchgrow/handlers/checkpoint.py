@@ -34,8 +34,9 @@ class ResumableRun:
         resume: go on from `path`; where there is none yet, start from the beginning, as nnU-Net's ``--c`` does.
 
     Raises:
-        ValueError: on start, a checkpoint that can't be read, lacks one of `objects`, has other iterations per
-            epoch, or is beyond the trainer's last epoch.
+        ValueError: on start, a checkpoint that can't be read, lacks one of `objects`, or is of another network,
+            of other iterations per epoch, or of another number of epochs (which the stages and the learning rate
+            depend on).
     """
 
     def __init__(
@@ -77,32 +78,48 @@ class ResumableRun:
             if kept is not None:
                 _logger.warning("an earlier run's %s is kept as %s", output.name, kept)
 
-    def _load(self, engine: Engine) -> None:
-        checkpoint = self._read()
-        max_epochs, epoch_length = engine.state.max_epochs, engine.state.epoch_length
-        saved_length = checkpoint["trainer"]["epoch_length"]
-        if saved_length != epoch_length:
-            raise ValueError(
-                f"{self.path} has {saved_length} iterations per epoch, this run {epoch_length}: "
-                f"set iterations_per_epoch to {saved_length}"
-            )
-        epoch = checkpoint["trainer"]["iteration"] // saved_length
-        if epoch > max_epochs:
-            raise ValueError(f"{self.path} is at epoch {epoch}, beyond max_epochs {max_epochs}")
-        Checkpoint.load_objects({**self.objects, "trainer": engine}, checkpoint)
-        engine.state.max_epochs = max_epochs
-        _logger.info("resumed after epoch %d from %s", epoch, self.path)
+    def check(self, *, epoch_length: int, max_epochs: int) -> None:
+        """Raise, before a run starts, what resuming it would raise; see the class.
 
-    def _read(self) -> dict[str, Any]:
+        Args:
+            epoch_length: the run's iterations per epoch.
+            max_epochs: the run's epochs.
+        """
+        if self.resume and self.path.exists():
+            self._read(epoch_length=epoch_length, max_epochs=max_epochs)
+
+    def _load(self, engine: Engine) -> None:
+        state = engine.state
+        checkpoint = self._read(epoch_length=state.epoch_length, max_epochs=state.max_epochs)
+        Checkpoint.load_objects({**self.objects, "trainer": engine}, checkpoint)
+        _logger.info("resumed after epoch %d from %s", state.epoch, self.path)
+
+    def _read(self, **plan: int) -> dict[str, Any]:
         try:
             checkpoint = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:
             reason = type(error).__name__
             raise ValueError(f"{self.path} can't be read ({reason}): delete it or resume from another") from error
-        missing = sorted({*self.objects, "trainer"} - set(checkpoint))
+        names = set(checkpoint) if isinstance(checkpoint, Mapping) else set()
+        missing = sorted({*self.objects, "trainer"} - names)
         if missing:
             raise ValueError(f"{self.path} lacks {', '.join(missing)}: it is not a checkpoint of this kind of run")
+        for name, value in plan.items():
+            saved = checkpoint["trainer"].get(name)
+            if saved != value:
+                raise ValueError(
+                    f"{self.path} is of a run with {name} {saved}, this one has {value}: give both the same"
+                )
+        self._check_weights(checkpoint)
         return checkpoint
+
+    def _check_weights(self, checkpoint: Mapping[str, Any]) -> None:
+        for name, network in self.objects.items():
+            if isinstance(network, nn.Module):
+                ours, saved = network.state_dict(), checkpoint[name]
+                for key in {*ours, *saved}:
+                    if key not in ours or key not in saved or ours[key].shape != saved[key].shape:
+                        raise ValueError(f"{self.path} is of another network: {key} differs")
 
 
 class BestWeights:

@@ -35,4 +35,6 @@ class GradientClipping:
     def __call__(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """Clip; torch calls this at the start of ``optimizer.step()``."""
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, self.max_norm)
+        # A GradScaler leaves its scale here for a fused optimiser, which unscales inside of its step.
+        scale = getattr(optimizer, "grad_scale", None)
+        nn.utils.clip_grad_norm_(parameters, self.max_norm * (1.0 if scale is None else float(scale)))

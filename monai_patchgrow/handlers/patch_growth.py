@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ignite.engine import Engine, Events
+from monai.data import ThreadDataLoader
 
 from monai_patchgrow.schedules import GrowthSchedule, Stage
 from monai_patchgrow.state import PatchCount, PatchSize
@@ -173,8 +174,13 @@ class PatchGrowth:
                 f"curriculum {self.schedule.curriculum} draws up to {self._most_per_volume} patches per volume: "
                 "give PatchGrowth a patch_count and the crop the same object as num_samples"
             )
-        if self.schedule.is_random and getattr(loader, "num_workers", None):
-            raise ValueError("curriculum random draws one size per iteration and needs num_workers=0")
+        if self._volumes > self.schedule.batch_size:
+            raise ValueError(
+                f"the loader's batches come from {self._volumes} volumes, the schedule plans "
+                f"{self.schedule.batch_size} patches a batch: give both the same batch_size"
+            )
+        if self.schedule.is_random and (getattr(loader, "num_workers", None) or isinstance(loader, ThreadDataLoader)):
+            raise ValueError("curriculum random draws one size per iteration: use a DataLoader with num_workers=0")
         refuse_cached_patch_size(getattr(loader, "dataset", None))
 
     @property

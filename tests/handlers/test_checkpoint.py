@@ -1,0 +1,323 @@
+"""ResumableRun and BestWeights: what they write, read back, set aside and refuse."""
+
+import logging
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import SupervisedEvaluator
+
+from monai_patchgrow.handlers import BestWeights, ResumableRun
+
+EPOCH_LENGTH = 2
+
+
+class Run:
+    """A tiny training, with everything that a checkpoint holds."""
+
+    def __init__(self, path, *, seed=0, **options):
+        torch.manual_seed(seed)
+        self.network = torch.nn.Linear(2, 1)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1, momentum=0.9)
+        self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, step_size=1, gamma=0.5)
+        self.epochs = []
+        self.engine = Engine(self.step)
+        self.handler = ResumableRun(
+            path,
+            {"network": self.network, "optimizer": self.optimizer, "scheduler": self.scheduler},
+            **options,
+        )
+        self.handler.attach(self.engine)
+        self.engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: self.scheduler.step())
+
+    def step(self, engine, batch):
+        self.epochs.append(engine.state.epoch)
+        self.optimizer.zero_grad()
+        self.network(torch.ones(1, 2)).sum().backward()
+        self.optimizer.step()
+
+    def run(self, max_epochs=2, epoch_length=EPOCH_LENGTH):
+        self.engine.run([0], max_epochs=max_epochs, epoch_length=epoch_length)
+        return self
+
+
+def load(path):
+    return torch.load(path, weights_only=True)
+
+
+def make_evaluator(*, best_metric=-1, best_metric_epoch=-1):
+    evaluator = SupervisedEvaluator(device="cpu", val_data_loader=[0], network=torch.nn.Identity())
+    evaluator.state.best_metric = best_metric
+    evaluator.state.best_metric_epoch = best_metric_epoch
+    return evaluator
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "models" / "last.pt"
+
+
+# writing
+
+
+def test_checkpoint_is_written_after_every_epoch(path):
+    iterations = []
+    run = Run(path)
+    run.engine.add_event_handler(
+        Events.EPOCH_STARTED, lambda: iterations.append(load(path)["trainer"]["iteration"] if path.exists() else None)
+    )
+    run.run(max_epochs=3)
+    assert iterations == [None, 2, 4]
+
+
+def test_checkpoint_holds_every_object_and_the_trainer(path):
+    Run(path, evaluator=make_evaluator()).run()
+    assert set(load(path)) == {"network", "optimizer", "scheduler", "best_metric", "trainer"}
+
+
+def test_checkpoint_holds_what_handlers_behind_it_changed(path):
+    run = Run(path).run(max_epochs=1)
+    assert run.scheduler.last_epoch == 1
+    assert load(path)["scheduler"]["last_epoch"] == 1
+
+
+def test_best_metric_is_saved_as_a_number(path):
+    Run(path, evaluator=make_evaluator(best_metric=torch.tensor(0.5), best_metric_epoch=1)).run()
+    assert load(path)["best_metric"] == {"metric": 0.5, "epoch": 1}
+
+
+def test_folder_of_the_checkpoint_holds_nothing_else(path):
+    Run(path).run()
+    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_write_that_fails_half_way_leaves_a_whole_file(path, monkeypatch, epoch):
+    run = Run(path)
+    save = torch.save
+
+    def fail(content, file, **options):
+        if run.engine.state.epoch <= epoch:
+            return save(content, file, **options)
+        file.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="No space left"):
+        run.run(max_epochs=4)
+    assert load(path)["trainer"]["iteration"] == epoch * EPOCH_LENGTH
+    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+
+
+# resuming
+
+
+def test_resumed_run_ends_on_the_bits_of_an_unbroken_one(path, tmp_path):
+    unbroken = Run(tmp_path / "unbroken.pt").run(max_epochs=4)
+    Run(path).run(max_epochs=2)
+    resumed = Run(path, seed=1, resume=True).run(max_epochs=4)
+    assert torch.equal(unbroken.network.weight, resumed.network.weight)
+    assert torch.equal(unbroken.network.bias, resumed.network.bias)
+
+
+def test_resumed_run_goes_on_with_the_next_epoch(path):
+    Run(path).run(max_epochs=2)
+    assert Run(path, resume=True).run(max_epochs=4).epochs == [3, 3, 4, 4]
+
+
+def test_resumed_run_keeps_its_own_number_of_epochs(path):
+    Run(path).run(max_epochs=2)
+    assert Run(path, resume=True).run(max_epochs=3).engine.state.max_epochs == 3
+
+
+def test_run_that_was_finished_is_over_at_once(path):
+    Run(path).run(max_epochs=2)
+    assert Run(path, resume=True).run(max_epochs=2).epochs == []
+
+
+def test_momentum_is_restored(path):
+    first = Run(path).run()
+    second = Run(path, seed=1, resume=True).run()
+    buffers = [run.optimizer.state[run.network.weight]["momentum_buffer"] for run in (first, second)]
+    assert torch.equal(*buffers)
+
+
+def test_learning_rate_is_restored(path):
+    Run(path).run(max_epochs=2)
+    resumed = Run(path, resume=True).run(max_epochs=2)
+    assert resumed.optimizer.param_groups[0]["lr"] == pytest.approx(0.025)
+    assert resumed.scheduler.last_epoch == 2
+
+
+def test_best_metric_is_restored(path):
+    Run(path, evaluator=make_evaluator(best_metric=0.75, best_metric_epoch=2)).run()
+    evaluator = make_evaluator()
+    Run(path, evaluator=evaluator, resume=True).run()
+    assert (evaluator.state.best_metric, evaluator.state.best_metric_epoch) == (0.75, 2)
+
+
+def test_resume_says_where_it_goes_on(path, caplog):
+    Run(path).run()
+    with caplog.at_level(logging.INFO, logger="monai_patchgrow"):
+        Run(path, resume=True).run()
+    assert f"resumed after epoch 2 from {path}" in caplog.messages
+
+
+def test_resume_leaves_other_outputs_in_place(path, tmp_path):
+    Run(path).run()
+    history = tmp_path / "history.jsonl"
+    history.write_text("{}\n")
+    Run(path, resume=True, outputs=[history]).run()
+    assert history.read_text() == "{}\n"
+
+
+def test_resume_with_nothing_there_starts_from_the_beginning(path, caplog):
+    run = Run(path, resume=True).run()
+    assert run.epochs == [1, 1, 2, 2]
+    assert f"nothing to resume at {path}: starts from the beginning" in caplog.messages
+
+
+# setting aside
+
+
+def test_new_run_sets_the_earlier_checkpoint_aside(path, caplog):
+    Run(path).run(max_epochs=3)
+    Run(path).run(max_epochs=1)
+    earlier, later = load(path.with_name("last.1.pt")), load(path)
+    assert (earlier["trainer"]["iteration"], later["trainer"]["iteration"]) == (6, 2)
+    assert f"an earlier run's last.pt is kept as {path.with_name('last.1.pt')}" in caplog.messages
+
+
+def test_third_run_keeps_the_first_two(path):
+    for epochs in (3, 2, 1):
+        Run(path).run(max_epochs=epochs)
+    iterations = [load(path.with_name(name))["trainer"]["iteration"] for name in ("last.1.pt", "last.2.pt", "last.pt")]
+    assert iterations == [6, 4, 2]
+
+
+def test_new_run_sets_outputs_and_folders_aside(path, tmp_path):
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "tensorboard" / "events").write_text("curves")
+    (tmp_path / "history.jsonl").write_text("{}\n")
+    Run(path, outputs=[tmp_path / "tensorboard", tmp_path / "history.jsonl"]).run()
+    assert (tmp_path / "tensorboard.1" / "events").read_text() == "curves"
+    assert (tmp_path / "history.1.jsonl").read_text() == "{}\n"
+    assert not (tmp_path / "tensorboard").exists()
+
+
+def test_resume_with_nothing_there_sets_other_outputs_aside(path, tmp_path):
+    (tmp_path / "model.pt").write_text("weights")
+    Run(path, outputs=[tmp_path / "model.pt"], resume=True).run()
+    assert (tmp_path / "model.1.pt").read_text() == "weights"
+
+
+def test_first_run_says_nothing(path, caplog):
+    Run(path, outputs=[path.with_name("model.pt")]).run()
+    assert caplog.text == ""
+
+
+# what is refused
+
+
+def refusal(path, **options):
+    with pytest.raises(ValueError, match=r"last\.pt") as caught:
+        Run(path, resume=True).run(**options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"", b"PK\x03\x04 cut off"])
+def test_file_that_is_no_checkpoint_is_refused(path, content):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    assert refusal(path).startswith(f"{path} can't be read (")
+
+
+def test_checkpoint_that_is_cut_off_is_refused(path):
+    Run(path).run()
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "can't be read" in refusal(path)
+
+
+def test_checkpoint_with_code_in_it_is_refused(path):
+    path.parent.mkdir()
+    torch.save({"network": print}, path)
+    assert refusal(path) == f"{path} can't be read (UnpicklingError): delete it or resume from another"
+
+
+def test_file_with_something_else_in_it_is_refused(path):
+    path.parent.mkdir()
+    torch.save(torch.tensor(5.0), path)
+    refusal(path)
+
+
+def test_checkpoint_of_another_network_is_refused(path):
+    Run(path).run()
+    checkpoint = load(path)
+    checkpoint["network"] = torch.nn.Linear(3, 1).state_dict()
+    torch.save(checkpoint, path)
+    refusal(path)
+
+
+def test_missing_objects_are_named(path):
+    Run(path).run()
+    checkpoint = load(path)
+    del checkpoint["optimizer"], checkpoint["trainer"]
+    torch.save(checkpoint, path)
+    assert refusal(path) == f"{path} lacks optimizer, trainer: it is not a checkpoint of this kind of run"
+
+
+def test_other_iterations_per_epoch_are_refused(path):
+    Run(path).run()
+    assert refusal(path, epoch_length=5) == (
+        f"{path} has 2 iterations per epoch, this run 5: set iterations_per_epoch to 2"
+    )
+
+
+def test_checkpoint_beyond_the_last_epoch_is_refused(path):
+    Run(path).run(max_epochs=3)
+    assert refusal(path, max_epochs=2) == f"{path} is at epoch 3, beyond max_epochs 2"
+
+
+def test_refused_checkpoint_stays_as_it_is(path):
+    path.parent.mkdir()
+    path.write_bytes(b"garbage")
+    refusal(path)
+    assert path.read_bytes() == b"garbage"
+
+
+# best weights
+
+
+def validate(dice, path):
+    """Validate a network whose weight is the Dice, once an epoch; returns the weight on disk after each."""
+    network = torch.nn.Linear(1, 1, bias=False)
+    values = iter(dice)
+    evaluator = Engine(lambda engine, batch: None)
+    evaluator.state.best_metric, evaluator.state.best_metric_epoch = -1, -1
+
+    @evaluator.on(Events.EPOCH_COMPLETED)
+    def compare(engine):
+        value = next(values)
+        torch.nn.init.constant_(network.weight, value)
+        if value > engine.state.best_metric:
+            engine.state.best_metric, engine.state.best_metric_epoch = value, engine.state.epoch
+
+    BestWeights(path, network).attach(evaluator)
+    written = []
+    for epoch in range(1, len(dice) + 1):
+        evaluator.state.epoch, evaluator.state.max_epochs, evaluator.state.iteration = epoch - 1, epoch, 0
+        evaluator.state.epoch_length = 1
+        evaluator.run([0])
+        written.append(load(path)["weight"].item())
+    return written
+
+
+def test_weights_are_written_only_when_they_are_the_best(tmp_path):
+    assert validate([0.25, 0.5, 0.375, 0.75], tmp_path / "model.pt") == [0.25, 0.5, 0.5, 0.75]
+
+
+def test_best_weights_are_a_bare_state_dict(tmp_path):
+    validate([0.5], tmp_path / "models" / "model.pt")
+    assert torch.nn.Linear(1, 1, bias=False).load_state_dict(load(tmp_path / "models" / "model.pt")).missing_keys == []
