@@ -88,7 +88,7 @@ def test_intensities_are_whole_numbers_that_fit_int16(cases):
 
 def test_head_is_several_times_the_tail(cases):
     ratios = [(label == 1).sum() / (label == 2).sum() for _, label in cases]
-    assert 1.7 < min(ratios) < max(ratios) < 3.0
+    assert 3.0 < min(ratios) < max(ratios) < 5.5
 
 
 def test_head_and_tail_touch(cases):

@@ -36,7 +36,9 @@ class Run:
         self.network(torch.ones(1, 2)).sum().backward()
         self.optimizer.step()
 
-    def run(self, max_epochs=2, epoch_length=EPOCH_LENGTH):
+    def run(self, max_epochs=2, epoch_length=EPOCH_LENGTH, stop_after=None):
+        if stop_after:
+            self.engine.add_event_handler(Events.EPOCH_STARTED(once=stop_after + 1), self.engine.terminate)
         self.engine.run([0], max_epochs=max_epochs, epoch_length=epoch_length)
         return self
 
@@ -114,20 +116,15 @@ def test_write_that_fails_half_way_leaves_a_whole_file(path, monkeypatch, epoch)
 
 def test_resumed_run_ends_on_the_bits_of_an_unbroken_one(path, tmp_path):
     unbroken = Run(tmp_path / "unbroken.pt").run(max_epochs=4)
-    Run(path).run(max_epochs=2)
+    Run(path).run(max_epochs=4, stop_after=2)
     resumed = Run(path, seed=1, resume=True).run(max_epochs=4)
     assert torch.equal(unbroken.network.weight, resumed.network.weight)
     assert torch.equal(unbroken.network.bias, resumed.network.bias)
 
 
 def test_resumed_run_goes_on_with_the_next_epoch(path):
-    Run(path).run(max_epochs=2)
+    Run(path).run(max_epochs=4, stop_after=2)
     assert Run(path, resume=True).run(max_epochs=4).epochs == [3, 3, 4, 4]
-
-
-def test_resumed_run_keeps_its_own_number_of_epochs(path):
-    Run(path).run(max_epochs=2)
-    assert Run(path, resume=True).run(max_epochs=3).engine.state.max_epochs == 3
 
 
 def test_run_that_was_finished_is_over_at_once(path):
@@ -271,13 +268,24 @@ def test_missing_objects_are_named(path):
 def test_other_iterations_per_epoch_are_refused(path):
     Run(path).run()
     assert refusal(path, epoch_length=5) == (
-        f"{path} has 2 iterations per epoch, this run 5: set iterations_per_epoch to 2"
+        f"{path} is of a run with epoch_length 2, this one has 5: give both the same"
     )
 
 
-def test_checkpoint_beyond_the_last_epoch_is_refused(path):
+@pytest.mark.parametrize("max_epochs", [2, 4])
+def test_another_number_of_epochs_is_refused(path, max_epochs):
     Run(path).run(max_epochs=3)
-    assert refusal(path, max_epochs=2) == f"{path} is at epoch 3, beyond max_epochs 2"
+    assert refusal(path, max_epochs=max_epochs) == (
+        f"{path} is of a run with max_epochs 3, this one has {max_epochs}: give both the same"
+    )
+
+
+def test_check_finds_the_fault_before_the_run(path):
+    Run(path).run(max_epochs=3)
+    handler = Run(path, resume=True).handler
+    handler.check(epoch_length=EPOCH_LENGTH, max_epochs=3)
+    with pytest.raises(ValueError, match="max_epochs 3"):
+        handler.check(epoch_length=EPOCH_LENGTH, max_epochs=2)
 
 
 def test_refused_checkpoint_stays_as_it_is(path):

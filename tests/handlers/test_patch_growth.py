@@ -92,10 +92,18 @@ def test_a_second_run_starts_at_the_first_stage_again():
     size, count = PatchSize(FULL), PatchCount()
     engine, seen = recorder(shape_of)
     PatchGrowth(make_schedule(), size, count).attach(engine)
-    loader = make_loader(growing_crop(size, count), batch_size=4)
+    loader = make_loader(growing_crop(size, count))
     for _ in range(2):
         engine.run(loader, max_epochs=3)
-    assert [patch for _, patch in seen] == [(8, 8), (16, 8), (16, 16)] * 2
+    assert [patch for _, patch in seen] == [(8, 8), (8, 8), (16, 8), (16, 8), (16, 16), (16, 16)] * 2
+
+
+def test_fewer_patches_than_volumes_are_refused():
+    size, count = PatchSize(FULL), PatchCount()
+    engine, _ = recorder(shape_of)
+    PatchGrowth(make_schedule(), size, count).attach(engine)
+    with pytest.raises(ValueError, match="come from 4 volumes, the schedule plans 2 patches"):
+        engine.run(make_loader(growing_crop(size, count), batch_size=4), max_epochs=3)
 
 
 def test_stage_follows_the_epoch_that_an_engine_was_loaded_at():
@@ -272,7 +280,9 @@ def test_random_shows_the_drawn_size_on_the_state():
 def test_random_is_refused_with_loader_workers():
     engine = Engine(lambda engine, batch: None)
     PatchGrowth(make_schedule("random"), PatchSize(FULL)).attach(engine)
-    with pytest.raises(ValueError, match=r"^curriculum random draws one size per iteration and needs num_workers=0$"):
+    with pytest.raises(
+        ValueError, match=r"^curriculum random draws one size per iteration: use a DataLoader with num_workers=0$"
+    ):
         engine.run(make_loader(None, num_workers=2), max_epochs=3)
 
 

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_patchgrow.tools import preflight
+from monai_patchgrow.tools.preflight import preflight
 
 SETTINGS = {
     "fold": 0,
@@ -19,6 +19,7 @@ SETTINGS = {
     "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2]],
     "features": [4, 8, 16],
     "num_workers": 0,
+    "seed": 0,
     "positive": {"iterations_per_epoch": 2, "val_interval": 1},
     "patch_size": [16, 16, 16],
     "total_stride": [4, 4, 4],

@@ -43,7 +43,7 @@ def test_phantom(phantom_task):
         "channels": ["synthetic"],
         "labels": {"0": "background", "1": "head", "2": "tail"},
         "spacing": [1.0, 1.0, 1.5],
-        "patch_size": [32, 40, 32],
+        "patch_size": [32, 40, 24],
         "features": [8, 16, 32, 64],
         "batch_size": 2,
     }
