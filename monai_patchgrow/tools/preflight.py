@@ -50,7 +50,8 @@ def preflight(
             _check_integer(name, value, minimum=1)
         for name, value in {"num_workers": num_workers, "seed": seed}.items():
             _check_integer(name, value, minimum=0)
-        GrowthSchedule.plan(**plan)
+        if GrowthSchedule.plan(**plan).is_random and num_workers:
+            raise ValueError("curriculum random draws one size per iteration: set num_workers to 0")
         _check_network(strides, features, plan["total_stride"])
         task = read_task(str(dataset_dir))
         if len(task.channels) != len(channels):

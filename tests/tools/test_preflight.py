@@ -166,6 +166,12 @@ def test_bad_number_of_the_plan(phantom_task, name, value):
     assert fault(phantom_task, **{name: value}) == f"{name} must be an integer of at least 1, got {value!r}"
 
 
+def test_random_with_workers(phantom_task):
+    assert fault(phantom_task, curriculum="random", num_workers=2) == (
+        "curriculum random draws one size per iteration: set num_workers to 0"
+    )
+
+
 def test_negative_number_of_workers(phantom_task):
     assert fault(phantom_task, num_workers=-1) == "num_workers must be an integer of at least 0, got -1"
 
