@@ -91,6 +91,7 @@ class PatchGrowth:
                 full_size=self.schedule.patch_size,
                 patch_size=self.patch_size,
                 patch_count=self.patch_count,
+                full_count=self._patches_per_volume(self.schedule.stages[-1]),
                 most_per_volume=self._most_per_volume,
             )
             refuse_cached_patch_size(getattr(loader, "dataset", None))
@@ -159,8 +160,8 @@ class PatchGrowth:
         size = tuple(image.shape[2:])
         if size != tuple(engine.state.patch_size):
             raise RuntimeError(
-                f"a batch of {size} voxels came in a stage of {tuple(engine.state.patch_size)}: some transform sets a "
-                "size of its own, or the loader was not made by attach"
+                f"a batch of {size} voxels came in a stage of {tuple(engine.state.patch_size)}: "
+                "a transform sets a size of its own, or froze the size when it was made"
             )
         wanted = engine.state.stage.batch_size
         if len(image) > wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ from monai.transforms.traits import RandomizableTrait
 from monai_patchgrow.state import PatchCount, PatchSize
 
 __all__ = ["refuse_cached_patch_size", "share_patch_size"]
+
+_logger = logging.getLogger(__name__)
 
 _SIZE_ATTRIBUTES = ("roi_size", "spatial_size")
 # MONAI's crops and pads nest: RandSpatialCropSamplesd.cropper.cropper, ResizeWithPadOrCropd.padder.padder.
@@ -44,6 +47,7 @@ def share_patch_size(
     full_size: Sequence[int],
     patch_size: PatchSize,
     patch_count: PatchCount | None = None,
+    full_count: int = 1,
     most_per_volume: int = 1,
 ) -> None:
     """Let the random crops of a MONAI pipeline read their size and count from shared values.
@@ -56,6 +60,7 @@ def share_patch_size(
         full_size: the schedule's full patch, voxels per axis.
         patch_size: the shared size to put in.
         patch_count: the shared number of patches per volume to put in, where the crop has ``num_samples``.
+        full_count: the count at the full patch; a crop that was written for another gets a warning in the log.
         most_per_volume: the largest count that the schedule asks for.
 
     Raises:
@@ -78,7 +83,7 @@ def share_patch_size(
             for slot in _slots(leaf, _SIZE_ATTRIBUTES):
                 _put_size(leaf, slot, full_size, patch_size)
             if patch_count is not None:
-                _put_count(leaf, patch_count, most_per_volume)
+                _put_count(leaf, patch_count, full_count, most_per_volume)
         elif found:
             for slot in _slots(leaf, _SIZE_ATTRIBUTES):
                 if _same_size(slot.value, full_size):
@@ -155,7 +160,7 @@ def _put_size(crop: Any, slot: _Slot, full_size: Sequence[int], patch_size: Patc
     slot.put(patch_size)
 
 
-def _put_count(crop: Any, patch_count: PatchCount, most_per_volume: int) -> None:
+def _put_count(crop: Any, patch_count: PatchCount, full_count: int, most_per_volume: int) -> None:
     slots = _slots(crop, ("num_samples",))
     if not slots and most_per_volume > 1:
         raise ValueError(
@@ -163,6 +168,11 @@ def _put_count(crop: Any, patch_count: PatchCount, most_per_volume: int) -> None
             f"{_ALTERNATIVES}"
         )
     for slot in slots:
+        if slot.value is not patch_count and slot.value != full_count:
+            _logger.warning(
+                "%s draws %s patches per volume, the schedule's batch_size means %s: the schedule's is taken",
+                *(type(crop).__name__, slot.value, full_count),
+            )
         slot.put(patch_count)
 
 

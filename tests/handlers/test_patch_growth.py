@@ -340,8 +340,8 @@ def test_batch_of_another_size_stops_the_run_with_one_line():
     with pytest.raises(RuntimeError) as caught:
         engine.run(make_loader(preprocessing), max_epochs=3)
     assert str(caught.value) == (
-        "a batch of (12, 12) voxels came in a stage of (8, 8): some transform sets a size of its own, or the loader "
-        "was not made by attach"
+        "a batch of (12, 12) voxels came in a stage of (8, 8): a transform sets a size of its own, or froze the size "
+        "when it was made"
     )
 
 

@@ -106,6 +106,11 @@ def test_single_patch_crop_is_refused_where_many_are_asked_for():
         share(RandSpatialCropd(KEYS, FULL, random_size=False), most_per_volume=4)
 
 
+def test_crop_written_for_another_count_gets_a_warning(caplog):
+    share(RandSpatialCropSamplesd(KEYS, FULL, num_samples=4, random_size=False), full_count=1)
+    assert "draws 4 patches per volume, the schedule's batch_size means 1" in caplog.text
+
+
 def test_size_in_front_of_a_cache_is_refused_by_name():
     size = PatchSize(FULL)
     pipeline = Compose([SpatialPadd("image", size), RandSpatialCropd("image", size, random_size=False)])
