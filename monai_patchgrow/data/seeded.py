@@ -14,6 +14,8 @@ from monai.data.utils import set_rnd
 from monai.transforms import Randomizable
 from torch.utils.data import Dataset, Sampler
 
+from monai_patchgrow.state.sample_position import sample_position
+
 __all__ = ["SeededDataLoader", "SeededIndex", "SeededSampler", "mix_seed"]
 
 
@@ -27,14 +29,19 @@ def mix_seed(*parts: int) -> int:
 
 
 class SeededIndex(int):
-    """An index into a data set that carries the seed of its sample to whichever worker serves it."""
+    """An index into a data set that carries, to whichever worker serves it, what its sample depends on.
+
+    seed: seed of the sample (32 bits).
+    position: number of the sample within its epoch, from 0.
+    """
 
     seed: int
+    position: int
 
-    def __new__(cls, index: int, seed: int = 0) -> SeededIndex:
-        """The index, with a seed (32 bits)."""
+    def __new__(cls, index: int, seed: int = 0, position: int = 0) -> SeededIndex:
+        """The index, with its seed and position."""
         instance = super().__new__(cls, index)
-        instance.seed = seed
+        instance.seed, instance.position = seed, position
         return instance
 
 
@@ -83,7 +90,8 @@ class SeededSampler(Sampler[int]):
                 generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch, number))
                 order = torch.randperm(length, generator=generator).tolist()
             index = order[drawn % length]
-            yield SeededIndex(index, mix_seed(self.seed, self.epoch, number, index))
+            position = self.finished_rounds * self.num_samples + drawn
+            yield SeededIndex(index, mix_seed(self.seed, self.epoch, number, index), position)
 
 
 class SeededDataLoader(DataLoader):
@@ -154,6 +162,7 @@ class _SeededDataset(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
+        sample_position.value = index.position  # type: ignore[attr-defined]
         with _seeded_globals(index.seed):  # type: ignore[attr-defined]
             transform = getattr(self.dataset, "transform", None)
             if isinstance(transform, Randomizable):
