@@ -1,6 +1,6 @@
 """Measures Dice over training time of `constant` and a growing patch on the real MSD Task04.
 
-    bash scripts/setup.sh plot && .venv/bin/python benchmarks/task04_curricula.py
+    bash scripts/setup.sh plot && . scripts/environment.sh && .venv/bin/python benchmarks/task04_curricula.py
 
 160 cases train and 40 validate (fold 0 of the published split), the bundle's full recipe, its network narrowed
 and its batch cut by overrides so that two CPU cores do. Curricula take turns (A B A B) within one run of this
@@ -33,13 +33,6 @@ SETTINGS = {
     "iterations_per_epoch": ITERATIONS_PER_EPOCH,
     "fold": 0,
 }
-# glibc keeps large blocks, and waiting threads sleep (see scripts/environment.sh).
-ENVIRONMENT = {
-    "MALLOC_MMAP_THRESHOLD_": "4294967296",
-    "MALLOC_TRIM_THRESHOLD_": "4294967296",
-    "MALLOC_TOP_PAD_": "268435456",
-    "OMP_WAIT_POLICY": "passive",
-}
 
 
 def measure(
@@ -51,7 +44,6 @@ def measure(
     num_workers: int = 1,
 ) -> None:
     """Train every curriculum with every seed for every number of iterations, and write the results."""
-    os.environ.update(ENVIRONMENT)
     data_root = Path(os.environ.get("PATCHGROW_DATA", ROOT.parent / "shared" / "data"))
     dataset_dir = Path(data) if data else data_root / "Task04_Hippocampus"
     for number in iterations:

@@ -75,7 +75,7 @@ def quickstart(
     bundle: str,
     data: str | None = None,
     curriculum: str = "efficiency",
-    epochs: int = 30,
+    epochs: int = 45,
     output_dir: str = "runs/quickstart",
     seed: int = 0,
 ) -> str:

@@ -1,4 +1,4 @@
-"""Draws docs/growth.svg, the README's picture, from a real schedule: MSD Task04 under `efficiency`."""
+"""Draws growth.svg, the picture of README and bundle card, from a real schedule: MSD Task04 under `efficiency`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from monai_patchgrow import GrowthSchedule
 
-TARGET = Path(__file__).parents[1] / "docs" / "growth.svg"
+TARGET = Path(__file__).parents[1] / "bundles" / "hippocampus_segmentation_patchgrow" / "docs" / "growth.svg"
 COLOUR, PALE = "#2a6f97", "#a9d6e5"
 EPOCHS_PER_VOXEL = 1.35  # width of a drawn patch on the axis of epochs
 

@@ -18,6 +18,8 @@ __all__ = ["BestWeights", "ResumableRun"]
 
 _logger = logging.getLogger(__name__)
 
+_HANDLERS_WITH_STATE = ("patch_growth", "reproducibility", "throughput")  # as they call themselves on engine.state
+
 
 class ResumableRun:
     """Writes everything that a run needs to go on after each epoch, and reads it back on request.
@@ -28,7 +30,7 @@ class ResumableRun:
     Args:
         path: the checkpoint, ``.../last.pt``; it loads with ``torch.load(..., weights_only=True)``.
         objects: what to keep, by name: anything with ``state_dict`` and ``load_state_dict`` (network, optimizer,
-            scheduler, handlers).
+            scheduler). The trainer's PatchGrowth, Reproducibility, Throughput and gradient scaler go along.
         evaluator: a MONAI evaluator whose best metric goes along.
         outputs: other files and folders that the run writes, to be set aside with `path`.
         resume: go on from `path`; where there is none yet, start from the beginning, as nnU-Net's ``--c`` does.
@@ -57,17 +59,26 @@ class ResumableRun:
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer, before the handlers that want to know on start whether the run goes on."""
+        engine.state.resumable_run = self
         engine.add_event_handler(Events.STARTED, self._start)
 
     def __call__(self, engine: Engine) -> None:
         """Write the checkpoint."""
-        state = {name: thing.state_dict() for name, thing in self.objects.items()}
-        save_whole({**state, "trainer": engine.state_dict()}, self.path)
+        objects = {**self._all_objects(engine), "trainer": engine}
+        save_whole({name: thing.state_dict() for name, thing in objects.items()}, self.path)
+
+    def _all_objects(self, engine: Engine) -> dict[str, Any]:
+        """The named objects, and those of the engine itself that it has."""
+        on_state = {name: getattr(engine.state, name, None) for name in _HANDLERS_WITH_STATE}
+        own = {**on_state, "scaler": getattr(engine, "scaler", None)}
+        return {**self.objects, **{name: thing for name, thing in own.items() if thing is not None}}
 
     def _start(self, engine: Engine) -> None:
         if not engine.has_event_handler(self, Events.EPOCH_COMPLETED):
             # Registered now, behind every handler that was attached: they change what is saved.
             engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        if engine.state.epoch > 0:  # this very run, going on
+            return
         if self.resume and self.path.exists():
             self._load(engine)
             return
@@ -78,23 +89,19 @@ class ResumableRun:
             if kept is not None:
                 _logger.warning("an earlier run's %s is kept as %s", output.name, kept)
 
-    def check(self, *, epoch_length: int, max_epochs: int) -> None:
-        """Raise, before a run starts, what resuming it would raise; see the class.
-
-        Args:
-            epoch_length: the run's iterations per epoch.
-            max_epochs: the run's epochs.
-        """
+    def check(self, engine: Engine) -> None:
+        """Raise, before `engine` starts, what resuming it would raise; see the class."""
         if self.resume and self.path.exists():
-            self._read(epoch_length=epoch_length, max_epochs=max_epochs)
+            self._read(engine)
 
     def _load(self, engine: Engine) -> None:
-        state = engine.state
-        checkpoint = self._read(epoch_length=state.epoch_length, max_epochs=state.max_epochs)
-        Checkpoint.load_objects({**self.objects, "trainer": engine}, checkpoint)
-        _logger.info("resumed after epoch %d from %s", state.epoch, self.path)
+        checkpoint = self._read(engine)
+        # A scaler is made when the run starts, and a run without AMP has none to give to one with it.
+        objects = {name: thing for name, thing in self._all_objects(engine).items() if name in checkpoint}
+        Checkpoint.load_objects({**objects, "trainer": engine}, checkpoint)
+        _logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
 
-    def _read(self, **plan: int) -> dict[str, Any]:
+    def _read(self, engine: Engine) -> dict[str, Any]:
         try:
             checkpoint = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:
@@ -104,11 +111,11 @@ class ResumableRun:
         missing = sorted({*self.objects, "trainer"} - names)
         if missing:
             raise ValueError(f"{self.path} lacks {', '.join(missing)}: it is not a checkpoint of this kind of run")
-        for name, value in plan.items():
-            saved = checkpoint["trainer"].get(name)
-            if saved != value:
+        for name in ("epoch_length", "max_epochs"):
+            saved, ours = checkpoint["trainer"].get(name), getattr(engine.state, name)
+            if saved != ours:
                 raise ValueError(
-                    f"{self.path} is of a run with {name} {saved}, this one has {value}: give both the same"
+                    f"{self.path} is of a run with {name} {saved}, this one has {ours}: give both the same"
                 )
         self._check_weights(checkpoint)
         return checkpoint

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.data import ThreadDataLoader
 
+from monai_patchgrow.handlers.redraw import redrawn
 from monai_patchgrow.schedules import GrowthSchedule, Stage
 from monai_patchgrow.state import PatchCount, PatchSize
 from monai_patchgrow.transforms.sized import refuse_cached_patch_size, share_patch_size
@@ -27,7 +29,7 @@ class PatchGrowth:
     patches where that is no multiple of the volumes in a batch.
 
     Leaves on ``engine.state``: ``stage`` (the :class:`Stage`), ``stage_number`` (from 1), ``num_stages``,
-    ``patch_size`` (voxels per axis).
+    ``patch_size`` (voxels per axis), and itself as ``patch_growth``.
 
     Source: Fischer et al., "Progressive Growing of Patch Size", MICCAI 2024 (arXiv 2407.07853);
     journal version 2025 (arXiv 2510.23241).
@@ -95,6 +97,7 @@ class PatchGrowth:
                 most_per_volume=self._most_per_volume,
             )
             refuse_cached_patch_size(getattr(loader, "dataset", None))
+        engine.state.patch_growth = self
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self)
         engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._check_batch)
@@ -105,17 +108,12 @@ class PatchGrowth:
         """Enter the stage of ``engine.state.epoch``."""
         stage = self.schedule.stage_at(engine.state.epoch)
         count = self._patches_per_volume(stage)
-        loader = engine.state.dataloader
         changes = stage.patch_size != tuple(self.patch_size) or self.patch_count not in (None, count)
-        rebuild = changes and self._has_iterator and not self.schedule.is_random
-        if rebuild:
-            engine.set_data(())  # drops what was drawn ahead
-            _stop_persistent_workers(loader)
-        self.patch_size.set(stage.patch_size)
-        if self.patch_count is not None:
-            self.patch_count.set(count)
-        if rebuild:
-            engine.set_data(loader)
+        drawn_ahead = changes and self._has_iterator and not self.schedule.is_random
+        with redrawn(engine, end_workers=True) if drawn_ahead else nullcontext():
+            self.patch_size.set(stage.patch_size)
+            if self.patch_count is not None:
+                self.patch_count.set(count)
         self._has_iterator = True
         self._announce(engine)
 
@@ -129,13 +127,18 @@ class PatchGrowth:
             _logger.warning("resumed under another plan: %s then, %s now", dict(state_dict), self.state_dict())
 
     def _start(self, engine: Engine) -> None:
-        # Ignite makes the first iterator after the first EPOCH_STARTED; setting data before breaks a resume.
         self._has_iterator = False
         self._meet_loader(engine.state.dataloader)
         if engine.state.max_epochs is not None and engine.state.max_epochs > self.schedule.max_epochs:
             raise ValueError(
                 f"the trainer runs {engine.state.max_epochs} epochs, the schedule plans {self.schedule.max_epochs}: "
                 "give both the same max_epochs"
+            )
+        if engine.state.max_epochs is not None and engine.state.max_epochs < self.schedule.stages[-1].first_epoch:
+            _logger.warning(
+                "the trainer stops after epoch %s, before the full patch, which starts at epoch %s: plan with the "
+                "trainer's max_epochs",
+                *(engine.state.max_epochs, self.schedule.stages[-1].first_epoch),
             )
 
     def _announce(self, engine: Engine) -> None:
@@ -196,14 +199,6 @@ def _volumes_per_batch(loader: Any) -> int | None:
     """How many volumes a batch of the loader comes from; None where the loader does not say."""
     sampler = getattr(loader, "batch_sampler", None)
     return getattr(loader, "batch_size", None) or getattr(sampler, "batch_size", None)
-
-
-def _stop_persistent_workers(loader: Any) -> None:
-    """End workers that would live on, while they draw ahead, through the change of size: a batch torn between
-    two sizes is thrown away, but not before MONAI's collate has filled the log with it. New ones start at once.
-    """
-    if getattr(loader, "persistent_workers", None):
-        loader._iterator = None
 
 
 def _first(value: Any, count: int, *, of: int) -> Any:

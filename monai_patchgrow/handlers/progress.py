@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from ignite.engine import Engine, Events
@@ -36,12 +37,15 @@ class GrowthProgress:
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self._close)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._close_after)
 
     def __call__(self, engine: Engine) -> None:
         """Advance by one iteration."""
-        if self._bar is not None:
+        if self._bar is None:
+            return
+        if time.time() - self._bar.last_print_t >= self._bar.mininterval:  # reading the loss waits for a GPU
             self._bar.set_postfix_str(self._describe(engine), refresh=False)
-            self._bar.update()
+        self._bar.update()
 
     def _start(self, engine: Engine) -> None:
         self._bar = tqdm(
@@ -56,6 +60,10 @@ class GrowthProgress:
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+
+    def _close_after(self, error: BaseException) -> None:
+        self._close()
+        raise error
 
     def _describe(self, engine: Engine) -> str:
         state = engine.state

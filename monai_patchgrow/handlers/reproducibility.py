@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from monai_patchgrow.data.seeded import SeededDataLoader, mix_seed
+from monai_patchgrow.handlers.redraw import redrawn
 
 __all__ = ["Reproducibility"]
 
@@ -41,17 +43,16 @@ class Reproducibility:
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer, before the handlers that draw random numbers."""
+        engine.state.reproducibility = self
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
         """Seed the epoch ``engine.state.epoch``."""
         loader: Any = engine.state.dataloader
-        if self._has_iterator:
-            engine.set_data(())  # what was drawn ahead belongs to the last epoch
-        loader.set_epoch(engine.state.epoch, seed=self.seed)
-        if self._has_iterator:
-            engine.set_data(loader)
+        # What was drawn ahead belongs to the last epoch.
+        with redrawn(engine) if self._has_iterator else nullcontext():
+            loader.set_epoch(engine.state.epoch, seed=self.seed)
         self._has_iterator = True
         seed = mix_seed(self.seed, engine.state.epoch)
         random.seed(seed)

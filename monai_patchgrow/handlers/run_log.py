@@ -13,7 +13,6 @@ from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
 from monai_patchgrow.handlers.engine_output import loss_of
-from monai_patchgrow.handlers.throughput import Throughput
 
 __all__ = ["RunLog", "read_history"]
 
@@ -25,11 +24,10 @@ class RunLog:
 
     TensorBoard's curves lie in ``output_dir/tensorboard`` with the epoch as their step; the same numbers stand in
     ``output_dir/history.jsonl``, one line per epoch. Attach it on the trainer behind
-    ResumableRun, PatchGrowth and validation.
+    ResumableRun, Throughput, PatchGrowth and validation.
 
     Args:
         output_dir: folder of the run.
-        throughput: the run's measurements.
         optimizer: whose learning rate is shown.
         evaluator: a MONAI evaluator with a Dice metric as its key metric (``save_details=True``).
         class_names: names of the foreground classes, in the order of the metric's columns.
@@ -40,14 +38,12 @@ class RunLog:
         self,
         output_dir: str | Path,
         *,
-        throughput: Throughput,
         optimizer: Optimizer,
         evaluator: Any = None,
         class_names: Sequence[str] = (),
         schedule: Any = None,
     ) -> None:
         self.output_dir = Path(output_dir)
-        self.throughput = throughput
         self.optimizer = optimizer
         self.evaluator = evaluator
         self.class_names = tuple(class_names)
@@ -81,7 +77,8 @@ class RunLog:
             self._writer.flush()
 
     def _record(self, engine: Engine) -> dict[str, Any]:
-        state, epoch, total = engine.state, self.throughput.epoch, self.throughput.total
+        state = engine.state
+        epoch, total = state.throughput.epoch, state.throughput.total
         return {
             "epoch": state.epoch,
             "iteration": state.iteration,

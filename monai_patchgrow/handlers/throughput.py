@@ -62,7 +62,8 @@ class Throughput:
         self._epoch_start = self._wait_start = 0.0
 
     def attach(self, engine: Engine) -> None:
-        """Register on a trainer."""
+        """Register on a trainer, which gets the measurements as ``state.throughput``."""
+        engine.state.throughput = self
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         engine.add_event_handler(Events.GET_BATCH_STARTED, self._start_waiting)
         engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._stop_waiting)
@@ -94,8 +95,9 @@ class Throughput:
         self.epoch.foreground_voxels += int(torch.count_nonzero(label > 0))
 
     def _complete_epoch(self, engine: Engine) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        device = getattr(engine.state, "device", None)
+        if device is not None and device.type == "cuda":
+            torch.cuda.synchronize(device)
         self.epoch.seconds = time.perf_counter() - self._epoch_start
         for name, value in asdict(self.epoch).items():
             setattr(self.total, name, getattr(self.total, name) + value)

@@ -58,7 +58,9 @@ def train(bundle: str | Path, *, dataset_dir: str | Path, output_dir: str | Path
     output.mkdir(parents=True, exist_ok=True)
     config = Path(bundle).absolute() / "configs" / "train.json"
     overrides = {"dataset_dir": str(Path(dataset_dir).absolute()), "output_dir": str(output), **settings}
-    command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "--config_file", str(config)]
+    # Of all warnings only the schedule's, that it merged stages.
+    quiet = ["-W", "ignore", "-W", "default:max_epochs"]
+    command = [sys.executable, *quiet, "-m", "monai.bundle", "run", "--config_file", str(config)]
     with (output / "train.log").open("w") as log:
         process = subprocess.run([*command, *_as_arguments(overrides)], stdout=log, check=False)
     if process.returncode:

@@ -7,12 +7,11 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from monai_patchgrow.data import DataError, DecathlonTask, read_task, split_cases, verify_cases
-from monai_patchgrow.handlers import ResumableRun
+from monai_patchgrow.data import DataError, read_task, split_cases, verify_cases
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.tools.one_line import one_line_errors
 
-__all__ = ["check_data", "check_resume", "preflight"]
+__all__ = ["check_resume", "preflight"]
 
 
 def preflight(
@@ -26,12 +25,13 @@ def preflight(
     num_workers: int,
     seed: int,
     positive: Mapping[str, int],
+    verify: bool = True,
     **plan: Any,
 ) -> None:
     """Check a training bundle's settings and data; on the first fault exit with one line and code 1.
 
     Args:
-        dataset_dir: folder in Decathlon layout; every image and label is read.
+        dataset_dir: folder in Decathlon layout.
         fold: cross-validation fold, or "all".
         channels: the bundle's input channels; the data must have as many.
         labels: the bundle's labels by value; the data must have the same values.
@@ -40,6 +40,7 @@ def preflight(
         num_workers: loader processes, 0 or more.
         seed: seed of the run, 0 or more.
         positive: further settings that must be integers of at least 1, by name.
+        verify: read every image and label, not only dataset.json.
         **plan: arguments of :meth:`GrowthSchedule.plan`.
 
     Raises:
@@ -58,28 +59,19 @@ def preflight(
             raise DataError(f"{dataset_dir}: has the channels {task.channels}, the bundle takes {tuple(channels)}")
         if sorted(task.labels) != sorted(int(value) for value in labels):
             raise DataError(f"{dataset_dir}: has the labels {dict(task.labels)}, the bundle knows {dict(labels)}")
-        check_data(task, fold=fold)
+        split_cases(task.cases, fold=fold)
+        if verify:
+            verify_cases(task)
 
 
-def check_resume(resumable_run: ResumableRun, *, epoch_length: int, max_epochs: int) -> None:
-    """Check that a run can go on from its checkpoint; else exit with one line and code 1.
+def check_resume(trainer: Any) -> None:
+    """Check that a trainer with a ResumableRun can go on from its checkpoint; else exit with one line and code 1.
 
     Raises:
         SystemExit: any fault, with the line as its message.
     """
     with one_line_errors():
-        resumable_run.check(epoch_length=epoch_length, max_epochs=max_epochs)
-
-
-def check_data(task: DecathlonTask, *, fold: int | Literal["all"]) -> None:
-    """Check that a data set can be split and that every one of its files is sound.
-
-    Raises:
-        ValueError: an unknown fold, or too few cases.
-        DataError: an unsound file.
-    """
-    split_cases(task.cases, fold=fold)
-    verify_cases(task)
+        trainer.state.resumable_run.check(trainer)
 
 
 def _check_integer(name: str, value: Any, *, minimum: int) -> None:

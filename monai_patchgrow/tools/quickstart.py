@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from monai_patchgrow.data import read_task, write_phantom_task
-from monai_patchgrow.schedules import GrowthSchedule
+from monai_patchgrow.data import read_task, split_cases, verify_cases, write_phantom_task
+from monai_patchgrow.schedules.curricula import find_curriculum
 from monai_patchgrow.tools.compare import compare
-from monai_patchgrow.tools.preflight import check_data
 from monai_patchgrow.tools.quick_settings import quick_settings
 from monai_patchgrow.tools.report import dice_table
 
@@ -22,7 +22,7 @@ def quickstart(
     *,
     data: str | Path | None = None,
     curriculum: str = "efficiency",
-    epochs: int = 30,
+    epochs: int = 45,
     output_dir: str | Path = "runs/quickstart",
     seed: int = 0,
 ) -> str:
@@ -44,10 +44,11 @@ def quickstart(
         SystemExit: a training that failed; it has said why.
     """
     folder = Path(output_dir)
-    GrowthSchedule.plan(patch_size=[8], total_stride=[8], batch_size=1, max_epochs=epochs, curriculum=curriculum)
+    find_curriculum(curriculum)  # before the phantom is written
     task_dir = Path(data) if data else write_phantom_task(folder / "phantom")
     task = read_task(task_dir)
-    check_data(task, fold=0)
+    split_cases(task.cases, fold=0)
+    verify_cases(task)
     runs = compare(
         bundle,
         dataset_dir=task_dir,
@@ -58,7 +59,9 @@ def quickstart(
         iterations_per_epoch=_ITERATIONS_PER_EPOCH,
         val_interval=max(1, epochs // _VALIDATIONS),
         seed=seed,
+        verify_data=False,  # just done
         **quick_settings(task),
     )
     picture = folder / "comparison.png"
-    return f"{dice_table(runs)}\n\npicture: {picture}\ncurves:  .venv/bin/tensorboard --logdir {folder}"
+    tensorboard = Path(sys.executable).with_name("tensorboard")
+    return f"{dice_table(runs)}\n\npicture: {picture}\ncurves:  {tensorboard} --logdir {folder}"

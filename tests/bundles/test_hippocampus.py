@@ -1,6 +1,7 @@
 """The Task04 bundle runs with stock MONAI commands: trains, stops, resumes to the bit, evaluates, predicts."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_patchgrow.handlers.run_log import read_history
 
@@ -27,10 +28,10 @@ TINY = {
 NETWORK = {key: TINY[key] for key in ("patch_size", "features", "spacing", "labels")}
 
 
-def run(config, cwd, *, check=True, **overrides):
+def run(config, cwd, *, check=True, bundle=BUNDLE, **overrides):
     """``python -m monai.bundle run`` in a process of its own, from a folder that has nothing to do with it."""
     command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run"]
-    command += ["--config_file", str(BUNDLE / "configs" / config)]
+    command += ["--config_file", str(bundle / "configs" / config)]
     for name, value in overrides.items():
         command += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
     process = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280)
@@ -176,6 +177,55 @@ def test_predictions_lie_in_the_space_of_the_input(trained, phantom_task, tmp_pa
     assert np.allclose(predicted.affine, affine, atol=1e-4)
 
 
+def test_everything_lies_in_the_bundle_s_own_folder_unless_told_otherwise(phantom_task, tmp_path):
+    bundle, elsewhere = tmp_path / "bundle", tmp_path / "elsewhere"
+    shutil.copytree(BUNDLE, bundle)
+    elsewhere.mkdir()
+    short = {**TINY, "max_epochs": 1, "iterations_per_epoch": 1, "num_workers": 0}
+    run("train.json", elsewhere, bundle=bundle, dataset_dir=str(phantom_task), **short)
+    run("evaluate.json", elsewhere, bundle=bundle, dataset_dir=str(phantom_task), **NETWORK)
+    run("inference.json", elsewhere, bundle=bundle, dataset_dir=str(phantom_task / "imagesTr"), **NETWORK)
+    assert (bundle / "models" / "model.pt").is_file()
+    assert (bundle / "eval" / "metrics.csv").is_file()
+    assert len(list((bundle / "predictions").glob("*.nii.gz"))) == 10
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize(("config", "kind"), [("train.json", "train"), ("inference.json", "infer")])
+def test_workflow_has_the_properties_that_monai_asks_for(config, kind, phantom_task, tmp_path):
+    workflow = ConfigWorkflow(
+        str(BUNDLE / "configs" / config),
+        workflow_type=kind,
+        logging_file=False,
+        dataset_dir=str(phantom_task if kind == "train" else phantom_task / "imagesTr"),
+        output_dir=str(tmp_path),
+        **({**TINY, "num_workers": 0} if kind == "train" else {}),
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    assert workflow.bundle_root == str(BUNDLE)
+
+
+def test_inference_does_not_overwrite_its_images(phantom_task, tmp_path):
+    images = tmp_path / "images"
+    shutil.copytree(phantom_task / "imagesTr", images)
+    before = {path.name: path.read_bytes() for path in images.iterdir()}
+    process = run("inference.json", tmp_path, check=False, dataset_dir=str(images), output_dir=str(images))
+    assert process.returncode == 1
+    assert process.stderr.startswith("error: output_dir must not be the folder of the images")
+    assert {path.name: path.read_bytes() for path in images.iterdir()} == before
+
+
+def test_resume_of_another_plan_gets_one_line(trained, phantom_task, tmp_path):
+    shutil.copytree(trained / "models", tmp_path / "models")
+    data = {"dataset_dir": str(phantom_task), "output_dir": str(tmp_path), "network_def#dropout": 0.1}
+    process = run("train.json", tmp_path, check=False, resume=True, num_workers=0, **data, **{**TINY, "max_epochs": 9})
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1] == (
+        f"error: {tmp_path}/models/last.pt is of a run with max_epochs 5, this one has 9: give both the same"
+    )
+
+
 def test_wrong_input_gets_one_line_and_writes_nothing(phantom_task, tmp_path):
     output = tmp_path / "out"
     wrong = {**TINY, "patch_size": [16, 20, 16]}
@@ -205,6 +255,7 @@ def test_network_takes_and_gives_what_the_metadata_says(config):
     )
 
 
+@pytest.mark.filterwarnings("ignore:No hash value:UserWarning")
 def test_metadata_follows_its_schema():
     from monai.bundle import verify_metadata
 
@@ -212,6 +263,7 @@ def test_metadata_follows_its_schema():
     verify_metadata(meta_file=str(BUNDLE / "configs" / "metadata.json"), filepath=str(schema))
 
 
+@pytest.mark.filterwarnings("ignore:The TorchScript type system:UserWarning")
 def test_weights_export_to_torchscript(trained, tmp_path):
     from monai.bundle import ckpt_export
 

@@ -7,7 +7,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator
 
-from monai_patchgrow.handlers import BestWeights, ResumableRun
+from monai_patchgrow.handlers import BestWeights, ResumableRun, Throughput
 
 EPOCH_LENGTH = 2
 
@@ -282,10 +282,31 @@ def test_another_number_of_epochs_is_refused(path, max_epochs):
 
 def test_check_finds_the_fault_before_the_run(path):
     Run(path).run(max_epochs=3)
-    handler = Run(path, resume=True).handler
-    handler.check(epoch_length=EPOCH_LENGTH, max_epochs=3)
+    run = Run(path, resume=True)
+    run.engine.state.epoch_length, run.engine.state.max_epochs = EPOCH_LENGTH, 3
+    run.handler.check(run.engine)
+    run.engine.state.max_epochs = 2
     with pytest.raises(ValueError, match="max_epochs 3"):
-        handler.check(epoch_length=EPOCH_LENGTH, max_epochs=2)
+        run.handler.check(run.engine)
+
+
+def test_a_run_that_goes_on_in_the_same_process_keeps_its_checkpoint(path):
+    run = Run(path).run(max_epochs=2)
+    run.run(max_epochs=4)
+    assert run.epochs == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+
+
+def test_handlers_and_scaler_of_the_engine_go_along(path):
+    run = Run(path)
+    run.engine.state.throughput, run.engine.scaler = Throughput(), torch.amp.GradScaler("cpu", init_scale=512.0)
+    run.engine.state.throughput.total.voxels = 7
+    run.run()
+    resumed = Run(path, resume=True)
+    resumed.engine.state.throughput, resumed.engine.scaler = Throughput(), torch.amp.GradScaler("cpu")
+    resumed.run()
+    assert resumed.engine.state.throughput.total.voxels == 7
+    assert resumed.engine.scaler.state_dict()["scale"] == 512.0
 
 
 def test_refused_checkpoint_stays_as_it_is(path):

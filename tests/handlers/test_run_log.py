@@ -29,7 +29,7 @@ def run(folder, *, max_epochs=3, start=0, step=None, **options):
     schedule = GrowthSchedule.plan(patch_size=(16, 16), total_stride=(8, 8), batch_size=2, max_epochs=3)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=0.5)
     engine = Engine(step or (lambda engine, batch: {"loss": torch.tensor(float(engine.state.iteration))}))
-    size, throughput = PatchSize((16, 16)), Throughput()
+    size = PatchSize((16, 16))
 
     @engine.on(Events.GET_BATCH_COMPLETED)
     def make_batch(engine):
@@ -43,9 +43,9 @@ def run(folder, *, max_epochs=3, start=0, step=None, **options):
 
     if start:
         engine.load_state_dict({"epoch": start, "max_epochs": max_epochs, "epoch_length": 2})
-    for handler in (throughput, PatchGrowth(schedule, size)):
+    for handler in (Throughput(), PatchGrowth(schedule, size)):
         handler.attach(engine)
-    RunLog(folder, throughput=throughput, optimizer=optimizer, **options).attach(engine)
+    RunLog(folder, optimizer=optimizer, **options).attach(engine)
     engine.run([0, 0], max_epochs=max_epochs)
     return read_history(folder / "history.jsonl")
 
