@@ -16,6 +16,7 @@ import platform
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import fire
 import torch
@@ -26,13 +27,7 @@ from monai_patchgrow.tools.report import Run, dice_table, plot_dice, read_run, s
 
 ROOT = Path(__file__).parents[1]
 BUNDLE = ROOT / "bundles" / "hippocampus_segmentation_patchgrow"
-ITERATIONS_PER_EPOCH = 20
-SETTINGS = {
-    "features": [16, 32, 64, 128],
-    "batch_size": 2,
-    "iterations_per_epoch": ITERATIONS_PER_EPOCH,
-    "fold": 0,
-}
+SETTINGS = {"features": [16, 32, 64, 128], "batch_size": 2, "fold": 0}
 
 
 def measure(
@@ -41,17 +36,29 @@ def measure(
     seeds: Sequence[int] = (0, 1),
     curricula: Sequence[str] = ("constant", "efficiency"),
     output_dir: str = "runs/task04_curricula",
+    iterations_per_epoch: int = 20,
+    augment: bool = True,
     num_workers: int = 1,
 ) -> None:
-    """Train every curriculum with every seed for every number of iterations, and write the results."""
+    """Train every curriculum with every seed for every number of iterations, and write the results.
+
+    `augment=False` leaves out the recipe's augmentation. Stages are counted in epochs: an `iterations_per_epoch`
+    that makes the epochs a multiple of the stages keeps them equally long.
+    """
+    settings = {
+        **SETTINGS,
+        "iterations_per_epoch": iterations_per_epoch,
+        "augment": augment,
+        "num_workers": num_workers,
+    }
     data_root = Path(os.environ.get("PATCHGROW_DATA", ROOT.parent / "shared" / "data"))
     dataset_dir = Path(data) if data else data_root / "Task04_Hippocampus"
     for number in iterations:
-        epochs = number // ITERATIONS_PER_EPOCH
+        epochs = number // iterations_per_epoch
         runs = []
         for seed in seeds:
             for curriculum in curricula:
-                folder = Path(output_dir) / f"{number}_iterations" / f"{curriculum}_seed{seed}"
+                folder = Path(output_dir) / _name(number, augment) / f"{curriculum}_seed{seed}"
                 train(
                     BUNDLE,
                     dataset_dir=dataset_dir,
@@ -60,36 +67,39 @@ def measure(
                     seed=seed,
                     max_epochs=epochs,
                     val_interval=max(1, epochs // 10),
-                    num_workers=num_workers,
-                    **SETTINGS,
+                    **settings,
                 )
                 runs.append(read_run(folder, label=curriculum))
-        _write(number, epochs, list(seeds), runs, num_workers=num_workers)
+        _write(_name(number, augment), {**settings, "max_epochs": epochs}, list(seeds), runs)
 
 
-def _write(iterations: int, epochs: int, seeds: list[int], runs: list[Run], *, num_workers: int) -> None:
+def _name(iterations: int, augment: bool) -> str:
+    return f"task04_{iterations}_iterations" + ("" if augment else "_without_augmentation")
+
+
+def _write(name: str, settings: dict[str, Any], seeds: list[int], runs: list[Run]) -> None:
     date = datetime.date.today().isoformat()
     results = ROOT / "benchmarks" / "results"
     results.mkdir(exist_ok=True)
-    name = f"{date}_task04_{iterations}_iterations"
-    picture = plot_dice(runs, results / f"{name}.png", title=f"MSD Task04, {iterations} iterations, 2 CPU cores")
+    title = f"MSD {name.replace('_', ' ').capitalize()}, {os.cpu_count()} CPU cores"
+    picture = plot_dice(runs, results / f"{date}_{name}.png", title=title)
     record = {
         "date": date,
         "script": "benchmarks/task04_curricula.py",
         "hardware": f"{os.cpu_count()} cores {platform.machine()}, torch {torch.__version__}",
-        "settings": {**SETTINGS, "iterations": iterations, "epochs": epochs, "num_workers": num_workers},
+        "settings": settings,
         "seeds": seeds,
         "summary": _summarise(runs),
         "runs": json.loads(summary_json(runs)),
     }
-    (results / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    (results / f"{date}_{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     lines = [
-        f"# MSD Task04, {iterations} iterations ({date})",
+        f"# {title} ({date})",
         "",
         f"`python {record['script']}` on {record['hardware']}; 160 cases train, 40 validate (fold 0); settings "
         f"`{json.dumps(record['settings'])}`; seeds {seeds}, curricula in turn. Dice of the last epoch.",
         "",
-        *(_summary_lines(record["summary"], epochs)),
+        *(_summary_lines(record["summary"], settings["max_epochs"])),
         "",
         "Every run (speed-up over the first):",
         "",
@@ -98,7 +108,7 @@ def _write(iterations: int, epochs: int, seeds: list[int], runs: list[Run], *, n
         f"![Dice over time]({picture.name})",
         "",
     ]
-    (results / f"{name}.md").write_text("\n".join(lines))
+    (results / f"{date}_{name}.md").write_text("\n".join(lines))
 
 
 def _summarise(runs: list[Run]) -> dict[str, dict[str, float]]:
