@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -70,5 +69,6 @@ def train(bundle: str | Path, *, dataset_dir: str | Path, output_dir: str | Path
 def _as_arguments(overrides: Mapping[str, Any]) -> list[str]:
     arguments = []
     for name, value in overrides.items():
-        arguments += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
+        # Python literals, as fire reads them: JSON's false would arrive as a string, which is true.
+        arguments += [f"--{name}", value if isinstance(value, str) else repr(value)]
     return arguments

@@ -25,6 +25,7 @@ def preflight(
     num_workers: int,
     seed: int,
     positive: Mapping[str, int],
+    boolean: Mapping[str, bool | str],
     verify: bool = True,
     **plan: Any,
 ) -> None:
@@ -40,6 +41,7 @@ def preflight(
         num_workers: loader processes, 0 or more.
         seed: seed of the run, 0 or more.
         positive: further settings that must be integers of at least 1, by name.
+        boolean: settings that must be true or false, by name; on a command line either spelling arrives.
         verify: read every image and label, not only dataset.json.
         **plan: arguments of :meth:`GrowthSchedule.plan`.
 
@@ -49,6 +51,9 @@ def preflight(
     with one_line_errors():
         for name, value in positive.items():
             _check_integer(name, value, minimum=1)
+        for name, value in boolean.items():
+            if str(value).lower() not in ("true", "false"):
+                raise ValueError(f"{name} must be True or False, got {value!r}")
         for name, value in {"num_workers": num_workers, "seed": seed}.items():
             _check_integer(name, value, minimum=0)
         if GrowthSchedule.plan(**plan).is_random and num_workers:

@@ -33,7 +33,7 @@ def run(config, cwd, *, check=True, bundle=BUNDLE, **overrides):
     command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run"]
     command += ["--config_file", str(bundle / "configs" / config)]
     for name, value in overrides.items():
-        command += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
+        command += [f"--{name}", value if isinstance(value, str) else repr(value)]
     process = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280)
     if check and process.returncode:
         raise AssertionError(process.stderr[-3000:])

@@ -20,6 +20,7 @@ SETTINGS = {
     "features": [4, 8, 16],
     "num_workers": 0,
     "seed": 0,
+    "boolean": {"resume": False, "augment": "true"},
     "positive": {"iterations_per_epoch": 2, "val_interval": 1},
     "patch_size": [16, 16, 16],
     "total_stride": [4, 4, 4],
@@ -164,6 +165,10 @@ def test_number_that_must_be_positive(phantom_task, value):
 @pytest.mark.parametrize("value", [0, 2.5, "9"])
 def test_bad_number_of_the_plan(phantom_task, name, value):
     assert fault(phantom_task, **{name: value}) == f"{name} must be an integer of at least 1, got {value!r}"
+
+
+def test_switch_that_is_neither_true_nor_false(phantom_task):
+    assert fault(phantom_task, boolean={"augment": "no"}) == "augment must be True or False, got 'no'"
 
 
 def test_random_with_workers(phantom_task):
