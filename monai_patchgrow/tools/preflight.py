@@ -51,9 +51,9 @@ def preflight(
     with one_line_errors():
         for name, value in positive.items():
             _check_integer(name, value, minimum=1)
-        for name, value in boolean.items():
-            if str(value).lower() not in ("true", "false"):
-                raise ValueError(f"{name} must be True or False, got {value!r}")
+        for name, switch in boolean.items():
+            if str(switch).lower() not in ("true", "false"):
+                raise ValueError(f"{name} must be True or False, got {switch!r}")
         for name, value in {"num_workers": num_workers, "seed": seed}.items():
             _check_integer(name, value, minimum=0)
         if GrowthSchedule.plan(**plan).is_random and num_workers:
