@@ -49,13 +49,9 @@ def preflight(
         SystemExit: any fault, with the line as its message.
     """
     with one_line_errors():
-        for name, value in positive.items():
-            _check_integer(name, value, minimum=1)
-        for name, switch in boolean.items():
-            if str(switch).lower() not in ("true", "false"):
-                raise ValueError(f"{name} must be True or False, got {switch!r}")
-        for name, value in {"num_workers": num_workers, "seed": seed}.items():
-            _check_integer(name, value, minimum=0)
+        _check_numbers(positive, minimum=1)
+        _check_numbers({"num_workers": num_workers, "seed": seed}, minimum=0)
+        _check_switches(boolean)
         if GrowthSchedule.plan(**plan).is_random and num_workers:
             raise ValueError("curriculum random draws one size per iteration: set num_workers to 0")
         _check_network(strides, features, plan["total_stride"])
@@ -77,6 +73,17 @@ def check_resume(trainer: Any) -> None:
     """
     with one_line_errors():
         trainer.state.resumable_run.check(trainer)
+
+
+def _check_numbers(numbers: Mapping[str, Any], *, minimum: int) -> None:
+    for name, value in numbers.items():
+        _check_integer(name, value, minimum=minimum)
+
+
+def _check_switches(switches: Mapping[str, Any]) -> None:
+    for name, switch in switches.items():
+        if str(switch).lower() not in ("true", "false"):
+            raise ValueError(f"{name} must be True or False, got {switch!r}")
 
 
 def _check_integer(name: str, value: Any, *, minimum: int) -> None:

@@ -62,6 +62,5 @@ def quickstart(
         verify_data=False,  # just done
         **quick_settings(task),
     )
-    picture = folder / "comparison.png"
     tensorboard = Path(sys.executable).with_name("tensorboard")
-    return f"{dice_table(runs)}\n\npicture: {picture}\ncurves:  {tensorboard} --logdir {folder}"
+    return f"{dice_table(runs)}\n\npicture: {folder / 'comparison.png'}\ncurves:  {tensorboard} --logdir {folder}"
