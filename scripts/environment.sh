@@ -6,8 +6,8 @@ export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-4294967296}" # bytes: 4
 export MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-4294967296}"
 export MALLOC_TOP_PAD_="${MALLOC_TOP_PAD_:-268435456}"
 
-# Threads that wait for each other sleep: on a busy machine, or beside loader workers, spinning ones made small
-# patches ten times slower.
+# Threads that wait for each other sleep: spinning ones hold up whatever else runs on the same cores, loader workers
+# among them, and that holds up the training.
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 
 # Another environment's modules have no place in ours.

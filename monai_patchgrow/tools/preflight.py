@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from monai_patchgrow.data import DataError, read_task, split_cases, verify_cases
 from monai_patchgrow.schedules import GrowthSchedule
+from monai_patchgrow.schedules.growth import parse_int
 from monai_patchgrow.tools.one_line import one_line_errors
 
 __all__ = ["check_resume", "preflight"]
@@ -77,7 +77,7 @@ def check_resume(trainer: Any) -> None:
 
 def _check_numbers(numbers: Mapping[str, Any], *, minimum: int) -> None:
     for name, value in numbers.items():
-        _check_integer(name, value, minimum=minimum)
+        parse_int(value, name=name, minimum=minimum)
 
 
 def _check_switches(switches: Mapping[str, Any]) -> None:
@@ -86,20 +86,11 @@ def _check_switches(switches: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} must be True or False, got {switch!r}")
 
 
-def _check_integer(name: str, value: Any, *, minimum: int) -> None:
-    try:
-        valid = not isinstance(value, bool) and operator.index(value) >= minimum
-    except TypeError:
-        valid = False
-    if not valid:
-        raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
-
-
 def _check_network(strides: Sequence[Sequence[int]], features: Sequence[int], total_stride: Sequence[int]) -> None:
     if not isinstance(features, Sequence) or len(features) != len(strides):
         raise ValueError(f"features must have one entry per level ({len(strides)}), got {features}")
     for number in features:
-        _check_integer("features", number, minimum=1)
+        parse_int(number, name="features", minimum=1)
     product = [math.prod(level[axis] for level in strides) for axis in range(len(strides[0]))]
     if list(total_stride) != product:
         raise ValueError(f"total_stride must be the product of the strides, {product}, got {list(total_stride)}")
