@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -62,5 +63,5 @@ def quickstart(
         verify_data=False,  # just done
         **quick_settings(task),
     )
-    tensorboard = Path(sys.executable).with_name("tensorboard")
-    return f"{dice_table(runs)}\n\npicture: {folder / 'comparison.png'}\ncurves:  {tensorboard} --logdir {folder}"
+    curves = shlex.join([str(Path(sys.executable).with_name("tensorboard")), "--logdir", str(folder)])
+    return f"{dice_table(runs)}\n\npicture: {folder / 'comparison.png'}\ncurves:  {curves}"
