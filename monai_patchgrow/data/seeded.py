@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from monai.data.utils import set_rnd
 from monai.transforms import Randomizable
 from torch.utils.data import Dataset, Sampler
 
-from monai_patchgrow.state.sample_position import sample_position
+from monai_patchgrow.state.drawn_sample import drawn_sample
 
 __all__ = ["SeededDataLoader", "SeededIndex", "SeededSampler", "mix_seed"]
 
@@ -33,15 +33,20 @@ class SeededIndex(int):
 
     seed: seed of the sample (32 bits).
     position: number of the sample within its epoch, from 0.
+    patch_size: voxels per axis, where batches have sizes of their own; else None.
     """
 
     seed: int
     position: int
+    patch_size: tuple[int, ...] | None
 
-    def __new__(cls, index: int, seed: int = 0, position: int = 0) -> SeededIndex:
-        """The index, with its seed and position."""
+    def __new__(
+        cls, index: int, seed: int = 0, position: int = 0, patch_size: Sequence[int] | None = None
+    ) -> SeededIndex:
+        """The index, with what its sample depends on."""
         instance = super().__new__(cls, index)
         instance.seed, instance.position = seed, position
+        instance.patch_size = None if patch_size is None else tuple(patch_size)
         return instance
 
 
@@ -53,6 +58,11 @@ class SeededSampler(Sampler[int]):
         seed: seed of the whole run.
         num_samples: indices per iteration over the sampler (default: one pass); more than one pass is drawn
             where that takes several.
+        batch_size: indices per batch; only counts where `patch_size_at` is set.
+
+    Attributes:
+        patch_size_at: where batches have patch sizes of their own, a function of (epoch, batch within the epoch),
+            both from 1, that gives the voxels per axis.
 
     >>> sampler = SeededSampler(range(3), seed=0, num_samples=5)
     >>> first = list(sampler)
@@ -65,8 +75,11 @@ class SeededSampler(Sampler[int]):
     False
     """
 
-    def __init__(self, data_source: Sized, *, seed: int, num_samples: int | None = None) -> None:
+    patch_size_at: Callable[[int, int], Sequence[int]] | None = None
+
+    def __init__(self, data_source: Sized, *, seed: int, num_samples: int | None = None, batch_size: int = 1) -> None:
         self.data_source = data_source
+        self.batch_size = batch_size
         self.seed = seed
         self.num_samples = len(data_source) if num_samples is None else num_samples
         self.epoch = 0
@@ -91,7 +104,14 @@ class SeededSampler(Sampler[int]):
                 order = torch.randperm(length, generator=generator).tolist()
             index = order[drawn % length]
             position = self.finished_rounds * self.num_samples + drawn
-            yield SeededIndex(index, mix_seed(self.seed, self.epoch, number, index), position)
+            yield SeededIndex(index, mix_seed(self.seed, self.epoch, number, index), position, self._patch_size(drawn))
+
+    def _patch_size(self, drawn: int) -> Sequence[int] | None:
+        """The size of the batch that the sample of this number within the round belongs to."""
+        if self.patch_size_at is None:
+            return None
+        batches_per_round = -(-self.num_samples // self.batch_size)
+        return self.patch_size_at(self.epoch, self.finished_rounds * batches_per_round + drawn // self.batch_size + 1)
 
 
 class SeededDataLoader(DataLoader):
@@ -126,7 +146,12 @@ class SeededDataLoader(DataLoader):
         if len(dataset) == 0:  # type: ignore[arg-type]
             raise ValueError("the data set is empty: there is nothing to load")
         num_samples = None if iterations_per_epoch is None else iterations_per_epoch * batch_size
-        sampler = SeededSampler(dataset, seed=seed, num_samples=num_samples)  # type: ignore[arg-type]
+        sampler = SeededSampler(
+            dataset,  # type: ignore[arg-type]
+            seed=seed,
+            num_samples=num_samples,
+            batch_size=batch_size,
+        )
         options.setdefault("persistent_workers", num_workers > 0)
         # The loader's own generator: without it every new iterator would move torch's global one.
         options.setdefault("generator", torch.Generator().manual_seed(mix_seed(seed)))
@@ -161,14 +186,14 @@ class _SeededDataset(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> Any:
-        sample_position.value = index.position  # type: ignore[attr-defined]
-        with _seeded_globals(index.seed):  # type: ignore[attr-defined]
+    def __getitem__(self, index: Any) -> Any:
+        drawn = drawn_sample.set(position=index.position, patch_size=index.patch_size)
+        with drawn, _seeded_globals(index.seed):
             transform = getattr(self.dataset, "transform", None)
             if isinstance(transform, Randomizable):
-                transform.set_random_state(seed=index.seed)  # type: ignore[attr-defined]
+                transform.set_random_state(seed=index.seed)
             else:
-                set_rnd(self.dataset, seed=index.seed)  # type: ignore[attr-defined]
+                set_rnd(self.dataset, seed=index.seed)
             return self.dataset[int(index)]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.data import ThreadDataLoader
 
+from monai_patchgrow.data.seeded import SeededDataLoader
 from monai_patchgrow.handlers.redraw import redrawn
 from monai_patchgrow.schedules import GrowthSchedule, Stage
 from monai_patchgrow.state import PatchCount, PatchSize
@@ -46,7 +47,8 @@ class PatchGrowth:
 
     Raises:
         ValueError: neither `patch_size` nor `transform`; what ``share_patch_size`` refuses; several patches
-            per volume without a `patch_count`; ``random`` with loader workers; on start, more epochs than planned.
+            per volume without a `patch_count`; ``random`` with loader workers but another loader than
+            :class:`monai_patchgrow.data.SeededDataLoader`; on start, more epochs than planned.
 
     >>> from ignite.engine import Engine
     >>> from monai_patchgrow import GrowthSchedule, PatchGrowth, PatchSize
@@ -114,6 +116,7 @@ class PatchGrowth:
             self.patch_size.set(stage.patch_size)
             if self.patch_count is not None:
                 self.patch_count.set(count)
+        self._tell_epoch(engine)
         self._has_iterator = True
         self._announce(engine)
 
@@ -129,6 +132,8 @@ class PatchGrowth:
     def _start(self, engine: Engine) -> None:
         self._has_iterator = False
         self._meet_loader(engine.state.dataloader)
+        if isinstance(engine.state.dataloader, SeededDataLoader):
+            engine.state.dataloader.sampler.patch_size_at = self._size_teller(engine)
         if engine.state.max_epochs is not None and engine.state.max_epochs > self.schedule.max_epochs:
             raise ValueError(
                 f"the trainer runs {engine.state.max_epochs} epochs, the schedule plans {self.schedule.max_epochs}: "
@@ -140,6 +145,24 @@ class PatchGrowth:
                 "trainer's max_epochs",
                 *(engine.state.max_epochs, self.schedule.stages[-1].first_epoch),
             )
+
+    def _size_teller(self, engine: Engine) -> Callable[[int, int], tuple[int, ...]] | None:
+        """What a loader asks for the size of each of its batches, where they differ; see `SeededSampler`."""
+        if not self.schedule.is_random:
+            return None
+        length = engine.state.epoch_length or 0
+        return lambda epoch, batch: self.schedule.patch_size_at(
+            epoch=epoch, iteration=(epoch - 1) * length + batch, seed=self.seed
+        )
+
+    def _tell_epoch(self, engine: Engine) -> None:
+        """Let a loader that asks for sizes know the epoch, where no Reproducibility has done so."""
+        loader: Any = engine.state.dataloader
+        if not self.schedule.is_random or not isinstance(loader, SeededDataLoader):
+            return
+        if loader.sampler.epoch != engine.state.epoch:
+            with redrawn(engine) if self._has_iterator else nullcontext():
+                loader.set_epoch(engine.state.epoch)
 
     def _announce(self, engine: Engine) -> None:
         stage = self.schedule.stage_at(engine.state.epoch)
@@ -183,8 +206,12 @@ class PatchGrowth:
                 f"the loader's batches come from {self._volumes} volumes, the schedule plans "
                 f"{self.schedule.batch_size} patches a batch: give both the same batch_size"
             )
-        if self.schedule.is_random and (getattr(loader, "num_workers", None) or isinstance(loader, ThreadDataLoader)):
-            raise ValueError("curriculum random draws one size per iteration: use a DataLoader with num_workers=0")
+        draws_ahead = getattr(loader, "num_workers", None) or isinstance(loader, ThreadDataLoader)
+        if self.schedule.is_random and draws_ahead and not isinstance(loader, SeededDataLoader):
+            raise ValueError(
+                "curriculum random draws one size per iteration: use a monai_patchgrow.data.SeededDataLoader, which "
+                "tells its workers, or a DataLoader with num_workers=0"
+            )
         refuse_cached_patch_size(getattr(loader, "dataset", None))
 
     @property

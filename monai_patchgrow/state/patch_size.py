@@ -9,6 +9,8 @@ from typing import Any, overload
 
 import torch
 
+from monai_patchgrow.state.drawn_sample import drawn_sample
+
 __all__ = ["PatchCount", "PatchSize"]
 
 
@@ -34,7 +36,8 @@ class PatchSize(_Shared, Sequence[int]):
     ``spatial_size``.
 
     Only a handler should change it, and only while no worker is drawing patches (see
-    :class:`monai_patchgrow.handlers.PatchGrowth`).
+    :class:`monai_patchgrow.handlers.PatchGrowth`). While a sample is drawn that has a size of its own
+    (curriculum ``random``), the transforms read that one.
 
     Args:
         size: voxels per axis, at least 1 each.
@@ -65,10 +68,10 @@ class PatchSize(_Shared, Sequence[int]):
     @overload
     def __getitem__(self, index: slice) -> tuple[int, ...]: ...
     def __getitem__(self, index: int | slice) -> int | tuple[int, ...]:
-        return tuple(self._values.tolist())[index]
+        return self._read()[index]
 
     def __iter__(self) -> Any:
-        return iter(self._values.tolist())
+        return iter(self._read())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
@@ -77,6 +80,9 @@ class PatchSize(_Shared, Sequence[int]):
 
     def __repr__(self) -> str:
         return f"PatchSize({', '.join(map(str, self))})"
+
+    def _read(self) -> tuple[int, ...]:
+        return drawn_sample.patch_size or tuple(self._values.tolist())
 
 
 @total_ordering

@@ -277,11 +277,12 @@ def test_random_shows_the_drawn_size_on_the_state():
     assert seen == [True] * 6
 
 
-def test_random_is_refused_with_loader_workers():
+def test_random_is_refused_with_workers_that_nobody_tells():
     engine = Engine(lambda engine, batch: None)
     PatchGrowth(make_schedule("random"), PatchSize(FULL)).attach(engine)
     with pytest.raises(
-        ValueError, match=r"^curriculum random draws one size per iteration: use a DataLoader with num_workers=0$"
+        ValueError,
+        match=r"^curriculum random draws one size per iteration: use a monai_patchgrow.data.SeededDataLoader,",
     ):
         engine.run(make_loader(None, num_workers=2), max_epochs=3)
 
