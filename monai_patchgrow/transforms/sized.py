@@ -18,6 +18,7 @@ from monai.transforms import (
 from monai.transforms.traits import RandomizableTrait
 
 from monai_patchgrow.state import PatchCount, PatchSize
+from monai_patchgrow.transforms.patches import RandPatchesd
 
 __all__ = ["refuse_cached_patch_size", "share_patch_size"]
 
@@ -135,7 +136,7 @@ def _slots(transform: Any, attributes: Sequence[str]) -> list[_Slot]:
 
 
 def _is_random_crop(transform: Any) -> bool:
-    named_crop = "Crop" in type(transform).__name__
+    named_crop = "Crop" in type(transform).__name__ or isinstance(transform, RandPatchesd)
     return (
         named_crop and isinstance(transform, Randomizable) and bool(_slots(transform, (*_SIZE_ATTRIBUTES, "roi_scale")))
     )

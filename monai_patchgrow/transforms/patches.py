@@ -1,0 +1,220 @@
+"""Many random patches of one volume in one gather, and the collate that makes batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Randomizable
+from monai.transforms.utils import map_classes_to_indices
+from numpy.lib.stride_tricks import sliding_window_view
+from torch import Tensor
+
+from monai_patchgrow.state.drawn_sample import drawn_sample
+from monai_patchgrow.transforms.positions import FOREGROUND_FRACTION, draw_starts, foreground_turns
+from monai_patchgrow.transforms.recipe import AugmentationRecipe
+from monai_patchgrow.transforms.warp import draw_warps, gather_warped
+
+__all__ = [
+    "LOCATIONS_PER_CLASS",
+    "WITHOUT_FOREGROUND",
+    "BackgroundValued",
+    "RandPatchesd",
+    "concatenate_patches",
+    "gather_patches",
+]
+
+LOCATIONS_PER_CLASS = 10_000
+"""How many voxels of a class a case keeps to draw centres from, evenly spaced, as many as nnU-Net."""
+
+WITHOUT_FOREGROUND = "without_foreground"
+"""Key of a batch: which patches should have been centred on foreground and could not, ``(N,)`` bool."""
+
+
+_BACKGROUND = "_background"
+_NO_WARPS = np.empty(0, dtype=np.int64), np.empty(0)
+
+
+class RandPatchesd(Randomizable, MapTransform):
+    """Draws `num_samples` random patches of one volume at once, as plain tensors, one stack per key.
+
+    Half of the patches are centred on a foreground voxel, its class drawn uniformly among those present; the others
+    lie anywhere in the volume. They take turns over the whole batch, so that each batch has its share of
+    foreground; that needs a loader that counts (:class:`monai_patchgrow.data.SeededDataLoader`), and with another
+    one the turns are kept within each volume. Collate with :func:`concatenate_patches`.
+
+    Where `recipe` asks for rotation or scaling, the patch is drawn through the rotated and scaled grid: its corners
+    show the volume, not padding. Outside of the volume an image has the value that :class:`BackgroundValued` left
+    beside it, else 0.
+
+    Args:
+        keys: what to draw, channel first ``(C, *shape)``, all of one shape; everything but `label_key` is
+            interpolated linearly.
+        label_key: the label ``(1, *shape)``, class 0 being background.
+        spatial_size: voxels per axis; read at call time, so a ``PatchSize`` can stand here.
+        num_classes: classes of the label, background included.
+        num_samples: patches per volume; a ``PatchCount`` can stand here.
+        indices_key: where ``ClassesToIndicesd`` left the voxels of each class (its ``max_samples_per_class`` bounds
+            their memory, see `LOCATIONS_PER_CLASS`); without, they are found anew each time, which is slow.
+        label_padding: label outside of the volume: 0, or what the loss ignores.
+        foreground_fraction: share of the patches that are centred on foreground.
+        recipe: rotation and scaling; without, patches are drawn straight.
+        allow_missing_keys: skip `keys` that are not there.
+
+    Returns:
+        For each key a tensor ``(num_samples, C, *spatial_size)``, images in float32; and under
+        `WITHOUT_FOREGROUND` the patches that a volume without any foreground gave from anywhere instead.
+
+    Raises:
+        ValueError: a `foreground_fraction` outside of 0 to 1; a patch of another number of axes than the volume.
+
+    >>> label = torch.zeros(1, 16, 16)
+    >>> label[:, 2, 3] = 1
+    >>> draw = RandPatchesd(["image", "label"], "label", (4, 4), num_classes=2, num_samples=6)
+    >>> batch = draw.set_random_state(seed=0)({"image": torch.rand(3, 16, 16), "label": label})
+    >>> tuple(batch["image"].shape), int(batch["label"].sum())
+    ((6, 3, 4, 4), 3)
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_key: str,
+        spatial_size: Sequence[int],
+        *,
+        num_classes: int,
+        num_samples: int = 1,
+        indices_key: str | None = None,
+        label_padding: int = 0,
+        foreground_fraction: float = FOREGROUND_FRACTION,
+        recipe: AugmentationRecipe | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        if not 0 <= foreground_fraction <= 1:
+            raise ValueError(f"foreground_fraction must be between 0 and 1, got {foreground_fraction}")
+        self.label_key = label_key
+        self.spatial_size = spatial_size
+        self.num_classes = num_classes
+        self.num_samples = num_samples
+        self.indices_key = indices_key
+        self.label_padding = label_padding
+        self.foreground_fraction = foreground_fraction
+        self.recipe = recipe
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Tensor]:
+        """Draw the patches of one volume."""
+        shape = tuple(data[self.label_key].shape[1:])
+        size = tuple(self.spatial_size)
+        if len(size) != len(shape):
+            raise ValueError(f"spatial_size must have one entry per axis of the volume {shape}, got {size}")
+        locations = self._class_locations(data)
+        wanted = self._foreground_turns()
+        starts = draw_starts(self.R, shape=shape, patch_size=size, class_locations=locations, on_foreground=wanted)
+        warps = draw_warps(self.recipe, self.R, len(starts)) if self.recipe else _NO_WARPS
+        patches: dict[Hashable, Tensor] = {}
+        for key in self.key_iterator(dict(data)):
+            patches[key] = self._draw(data, key, starts, size, warps)
+        has_foreground = any(len(indices) for indices in locations)
+        patches[WITHOUT_FOREGROUND] = torch.from_numpy(wanted & (not has_foreground))
+        return patches
+
+    def _class_locations(self, data: Mapping[Hashable, Any]) -> list[np.ndarray]:
+        """Flat voxel indices of each foreground class."""
+        if self.indices_key is not None:
+            indices = data[self.indices_key]
+        else:
+            indices = map_classes_to_indices(data[self.label_key], self.num_classes)
+        return [np.asarray(voxels) for voxels in indices[1:]]
+
+    def _foreground_turns(self) -> np.ndarray:
+        count = int(self.num_samples)
+        before = drawn_sample.position
+        phase = self.R.random_sample() if before is None else before * count * self.foreground_fraction
+        return foreground_turns(count, fraction=self.foreground_fraction, phase=phase)
+
+    def _draw(
+        self,
+        data: Mapping[Hashable, Any],
+        key: Hashable,
+        starts: np.ndarray,
+        size: tuple[int, ...],
+        warps: tuple[np.ndarray, np.ndarray],
+    ) -> Tensor:
+        volume = torch.as_tensor(data[key]).as_subclass(Tensor)
+        is_label = key == self.label_key
+        padding = volume.new_full((len(volume),), self.label_padding) if is_label else _background(data, key, volume)
+        patches = gather_patches(volume, starts=starts, patch_size=size, padding=padding)
+        patches = patches if is_label else patches.to(torch.float32)
+        affected, matrices = warps
+        if len(affected):
+            options = {"starts": starts[affected], "matrices": matrices, "patch_size": size, "padding": padding}
+            patches[torch.from_numpy(affected)] = gather_warped(volume, is_label=is_label, **options)
+        return patches
+
+
+class BackgroundValued(MapTransform):
+    """Leaves beside each image what its background is after normalisation: the lowest value of each channel.
+
+    A deterministic transform, behind the normalisation. Where that is masked, and background 0, leave it out.
+
+    Args:
+        keys: images ``(C, *shape)``; the value is left as ``(C,)`` under the key with ``_background`` behind.
+        allow_missing_keys: skip `keys` that are not there.
+
+    >>> BackgroundValued("image")({"image": torch.tensor([[-1.5, 0.0], [2.0, 3.0]])})["image_background"]
+    tensor([-1.5000,  2.0000])
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add the values of one case."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[f"{key}{_BACKGROUND}"] = torch.as_tensor(data[key]).flatten(1).amin(1)
+        return item
+
+
+def gather_patches(volume: Tensor, *, starts: np.ndarray, patch_size: Sequence[int], padding: Tensor) -> Tensor:
+    """Patches of one volume, padded on the axes where the volume is smaller.
+
+    Args:
+        volume: ``(C, *shape)``, any strides; never copied.
+        starts: first voxel of each patch, ``(N, axes)``; negative on axes where the volume is smaller.
+        patch_size: voxels per axis.
+        padding: value of each channel outside of the volume, ``(C,)``.
+
+    Returns:
+        ``(N, C, *patch_size)`` of the volume's type.
+
+    >>> gather_patches(torch.arange(5)[None], starts=np.array([[1], [3]]), patch_size=(2,), padding=torch.zeros(1))
+    tensor([[[1, 2]],
+    <BLANKLINE>
+            [[3, 4]]])
+    """
+    window = np.minimum(patch_size, volume.shape[1:])
+    spatial = tuple(range(1, volume.ndim))
+    windows = sliding_window_view(volume.numpy(), tuple(window), axis=spatial)
+    drawn = torch.from_numpy(np.moveaxis(windows[(slice(None), *np.maximum(starts, 0).T)], 0, 1))
+    if tuple(window) == tuple(patch_size):
+        return drawn.contiguous()
+    patches = padding.to(volume.dtype).reshape(1, -1, *[1] * len(spatial)).repeat(len(starts), 1, *patch_size)
+    place = [slice(before, before + voxels) for before, voxels in zip(np.maximum(-starts[0], 0), window, strict=True)]
+    patches[(slice(None), slice(None), *place)] = drawn
+    return patches
+
+
+def concatenate_patches(volumes: Sequence[Mapping[Hashable, Tensor]]) -> dict[Hashable, Tensor]:
+    """Make one batch of the stacks that :class:`RandPatchesd` drew from several volumes: a loader's ``collate_fn``.
+
+    >>> stacks = [{"image": torch.zeros(2, 1, 8, 8)}, {"image": torch.zeros(3, 1, 8, 8)}]
+    >>> tuple(concatenate_patches(stacks)["image"].shape)
+    (5, 1, 8, 8)
+    """
+    return {key: torch.cat([stacks[key] for stacks in volumes]) for key in volumes[0]}
+
+
+def _background(data: Mapping[Hashable, Any], key: Hashable, volume: Tensor) -> Tensor:
+    return torch.as_tensor(data.get(f"{key}{_BACKGROUND}", volume.new_zeros(len(volume)))).as_subclass(Tensor)

@@ -1,0 +1,78 @@
+"""Where the patches of a volume start: integers only, before any voxel is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["FOREGROUND_FRACTION", "draw_starts", "foreground_turns"]
+
+FOREGROUND_FRACTION = 0.5
+"""Share of the patches that are centred on foreground, as the PGPS authors' code has it (nnU-Net: 0.33)."""
+
+
+def foreground_turns(count: int, *, fraction: float, phase: float) -> np.ndarray:
+    """Which of `count` patches are centred on foreground: turns, spread evenly.
+
+    Args:
+        count: patches of one volume.
+        fraction: share of the foreground's turns, 0 to 1.
+        phase: turns of the foreground that went before, fractions included: ``patches before * fraction`` goes on
+            where another volume of the batch stopped; uniform in 0 to 1 where that is not known.
+
+    Returns:
+        `count` booleans.
+
+    >>> foreground_turns(4, fraction=0.5, phase=0.0).tolist()
+    [False, True, False, True]
+    """
+    turns = np.floor(phase + fraction * np.arange(count + 1))
+    return np.diff(turns) > 0
+
+
+def draw_starts(
+    random_state: np.random.RandomState,
+    *,
+    shape: Sequence[int],
+    patch_size: Sequence[int],
+    class_locations: Sequence[np.ndarray],
+    on_foreground: np.ndarray,
+) -> np.ndarray:
+    """First voxel of each patch: around a foreground voxel, or anywhere where the patch lies in the volume.
+
+    A foreground patch picks a class uniformly among those present, then one of its voxels, and is centred there
+    as far as the volume's border allows. The others start uniformly. Where the volume is the smaller one it is
+    centred in the patch, and the start is negative.
+
+    Args:
+        random_state: source of all draws.
+        shape: voxels of the volume per axis.
+        patch_size: voxels of a patch per axis.
+        class_locations: flat voxel indices (C order) of each foreground class; classes without any are skipped.
+        on_foreground: for each patch, whether it is centred on foreground; uniform all the same where
+            there is none.
+
+    Returns:
+        Integers, (patches, axes).
+    """
+    room = np.subtract(shape, patch_size)
+    starts = random_state.randint(0, np.maximum(room, 0) + 1, size=(len(on_foreground), len(room)))
+    present = [locations for locations in class_locations if len(locations)]
+    chosen = np.flatnonzero(on_foreground)
+    if present and len(chosen):
+        voxels = _draw_voxels(random_state, present, len(chosen))
+        centres = np.stack(np.unravel_index(voxels, tuple(shape)), axis=1)
+        starts[chosen] = np.clip(centres - np.floor_divide(patch_size, 2), 0, np.maximum(room, 0))
+    return np.where(room < 0, room // 2, starts)
+
+
+def _draw_voxels(random_state: np.random.RandomState, locations: Sequence[np.ndarray], count: int) -> np.ndarray:
+    """`count` flat voxel indices, each of a class drawn uniformly."""
+    classes = random_state.randint(len(locations), size=count)
+    fractions = random_state.random_sample(count)
+    voxels = np.empty(count, dtype=np.int64)
+    for number, indices in enumerate(locations):
+        drawn = classes == number
+        voxels[drawn] = indices[(fractions[drawn] * len(indices)).astype(np.int64)]
+    return voxels

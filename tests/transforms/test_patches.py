@@ -1,0 +1,241 @@
+"""RandPatchesd draws what MONAI's stock crops draw, many at once, from volumes of any shape."""
+
+import numpy as np
+import pytest
+import torch
+from monai.data import Dataset, MetaTensor
+from monai.transforms import (
+    ClassesToIndicesd,
+    Compose,
+    RandCropByLabelClassesd,
+    RandCropByPosNegLabeld,
+    RandSpatialCropSamplesd,
+)
+from scipy import stats
+
+from monai_patchgrow import PatchCount, PatchSize
+from monai_patchgrow.data import SeededDataLoader
+from monai_patchgrow.state.drawn_sample import drawn_sample
+from monai_patchgrow.transforms import AugmentationRecipe, BackgroundValued, RandPatchesd, concatenate_patches
+from monai_patchgrow.transforms.patches import WITHOUT_FOREGROUND
+
+SHAPE = (20, 24, 18)
+SIZE = (5, 4, 3)
+
+
+def volume(shape=SHAPE):
+    """A large class 1 and a small class 2, both a patch away from the border; every image voxel is its own place."""
+    label = torch.zeros(1, *shape, dtype=torch.uint8)
+    label[0, 6:12, 6:12, 6:12] = 1
+    label[0, 12:14, 12:14, 8:9] = 2
+    image = torch.arange(float(label.numel())).reshape(label.shape)
+    return {"image": image, "label": label}
+
+
+def patches(count=1, item=None, *, seed=0, size=SIZE, **options):
+    draw = RandPatchesd(["image", "label"], "label", size, num_classes=3, num_samples=count, **options)
+    return draw.set_random_state(seed=seed)(volume() if item is None else item)
+
+
+def centre_classes(labels):
+    return [int(label[(0, *(voxels // 2 for voxels in label.shape[1:]))]) for label in labels]
+
+
+def starts_of(images, shape=SHAPE):
+    return np.stack(np.unravel_index([int(image.flatten()[0]) for image in images], shape), 1)
+
+
+# what a patch is
+
+
+def test_a_patch_is_what_lies_in_the_volume_there():
+    item, drawn = volume(), patches(50)
+    assert drawn["image"].shape == drawn["label"].shape == (50, 1, *SIZE)
+    for image, label, start in zip(drawn["image"], drawn["label"], starts_of(drawn["image"]), strict=True):
+        place = (slice(None), *(slice(begin, begin + n) for begin, n in zip(start, SIZE, strict=True)))
+        assert torch.equal(image, item["image"][place])
+        assert torch.equal(label, item["label"][place])
+
+
+def test_many_channels_and_2d():
+    image = torch.rand(3, 9, 8)
+    drawn = patches(20, {"image": image, "label": torch.zeros(1, 9, 8)}, size=(2, 4))
+    windows = image.unfold(1, 2, 1).unfold(2, 4, 1).flatten(1, 2).movedim(0, 1)
+    assert drawn["image"].shape == (20, 3, 2, 4)
+    assert all(any(torch.equal(patch, window) for window in windows) for patch in drawn["image"])
+
+
+def test_plain_tensors_of_their_own_types():
+    item = {
+        key: MetaTensor(tensor.to(torch.float16 if key == "image" else torch.int16)) for key, tensor in volume().items()
+    }
+    drawn = patches(4, item)
+    assert {key: (type(value), value.dtype) for key, value in drawn.items()} == {
+        "image": (torch.Tensor, torch.float32),
+        "label": (torch.Tensor, torch.int16),
+        WITHOUT_FOREGROUND: (torch.Tensor, torch.bool),
+    }
+
+
+def test_patches_are_copies():
+    item = volume()
+    before = {key: tensor.clone() for key, tensor in item.items()}
+    for recipe in (None, AugmentationRecipe.nnunet(SIZE)):
+        drawn = patches(8, item, recipe=recipe)
+        drawn["image"] += 1
+        drawn["label"] += 1
+    assert all(torch.equal(item[key], before[key]) for key in item)
+
+
+def test_size_and_count_are_read_when_patches_are_drawn():
+    size, count = PatchSize(SIZE), PatchCount(2)
+    draw = RandPatchesd("label", "label", size, num_classes=3, num_samples=count)
+    size.set((8, 8, 8)), count.set(5)
+    assert draw(volume())["label"].shape == (5, 1, 8, 8, 8)
+
+
+# volumes smaller than the patch
+
+
+def test_a_smaller_volume_is_padded_around_its_middle():
+    item = {"image": torch.full((1, 3, 10), 7.0), "label": torch.ones(1, 3, 10)}
+    drawn = patches(2, item, size=(6, 4), label_padding=-1)
+    rows = torch.tensor([0, 0, 1, 1, 1, 0])
+    assert torch.equal(drawn["image"][1, 0], (rows * 7.0)[:, None].expand(6, 4))
+    assert torch.equal(drawn["label"][1, 0], (rows * 2.0 - 1)[:, None].expand(6, 4))
+
+
+def test_padding_is_what_background_has_after_normalisation():
+    image = torch.stack([torch.full((3, 3), -1.5), torch.full((3, 3), 2.0)])
+    image[:, 1, 1] = 5
+    item = BackgroundValued("image")({"image": image, "label": torch.zeros(1, 3, 3)})
+    drawn = patches(1, item, size=(5, 5))
+    assert drawn["image"][0, :, 0, 0].tolist() == [-1.5, 2.0]
+
+
+def test_wrong_number_of_axes():
+    with pytest.raises(ValueError, match=r"one entry per axis of the volume \(20, 24, 18\), got \(4, 4\)"):
+        patches(size=(4, 4))
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1])
+def test_wrong_fraction(fraction):
+    with pytest.raises(ValueError, match="foreground_fraction must be between 0 and 1"):
+        patches(foreground_fraction=fraction)
+
+
+# the same distributions as the stock crops
+
+MANY = 4000
+
+
+def stock(crop, count=MANY):
+    item = {key: MetaTensor(tensor) for key, tensor in volume().items()}
+    return crop(spatial_size=SIZE, num_samples=count, label_key="label", keys=["image", "label"]).set_random_state(0)(
+        item
+    )
+
+
+def same_shares(ours, theirs):
+    """p of the hypothesis that two lists of categories come from one distribution."""
+    categories = sorted({*ours, *theirs})
+    return stats.chi2_contingency([[some.count(one) for one in categories] for some in (ours, theirs)]).pvalue
+
+
+def test_share_of_foreground_is_the_stock_crop_s():
+    ours = [label > 0 for label in centre_classes(patches(MANY, foreground_fraction=0.5)["label"])]
+    theirs = stock(lambda **options: RandCropByPosNegLabeld(pos=1, neg=1, **options))
+    # The stock crop's other half avoids foreground, ours lies anywhere: as nnU-Net's.
+    assert np.mean([label > 0 for label in centre_classes(patch["label"] for patch in theirs)]) == pytest.approx(
+        0.5, abs=0.02
+    )
+    legal = np.mean(volume()["label"][:, 2:18, 2:23, 1:17].numpy() > 0)
+    assert np.mean(ours) == pytest.approx(0.5 + 0.5 * legal, abs=0.02)
+
+
+def test_classes_are_balanced_as_the_stock_crop_s():
+    ours = centre_classes(patches(MANY, foreground_fraction=1.0)["label"])
+    theirs = stock(lambda **options: RandCropByLabelClassesd(ratios=[0, 1, 1], num_classes=3, **options))
+    assert set(ours) == {1, 2}
+    assert same_shares(ours, centre_classes(patch["label"] for patch in theirs)) > 0.01
+
+
+def test_centres_within_a_class_are_the_stock_crop_s():
+    ours = starts_of(patches(MANY, foreground_fraction=1.0)["image"])
+    crops = stock(lambda **options: RandCropByLabelClassesd(ratios=[0, 1, 1], num_classes=3, **options))
+    theirs = starts_of([patch["image"] for patch in crops])
+    for axis in range(3):
+        assert same_shares(ours[:, axis].tolist(), theirs[:, axis].tolist()) > 0.01
+
+
+def test_uniform_patches_cover_positions_as_the_stock_crop():
+    ours = starts_of(patches(MANY, foreground_fraction=0.0)["image"])
+    crop = RandSpatialCropSamplesd("image", roi_size=SIZE, num_samples=MANY, random_size=False).set_random_state(0)
+    theirs = starts_of([patch["image"] for patch in crop({"image": volume()["image"]})])
+    for axis in range(3):
+        counts = np.bincount(ours[:, axis], minlength=SHAPE[axis] - SIZE[axis] + 1)
+        assert stats.chisquare(counts).pvalue > 0.01
+        assert same_shares(ours[:, axis].tolist(), theirs[:, axis].tolist()) > 0.01
+
+
+# foreground
+
+
+def test_every_batch_of_two_holds_one_foreground_patch():
+    label = torch.zeros(1, 24, 24)
+    label[0, 3, 3] = 1
+    items = [{"image": label, "label": label} for _ in range(6)]
+    draw = RandPatchesd(["image", "label"], "label", (1, 1), num_classes=2)
+    loader = SeededDataLoader(
+        Dataset(items, Compose([draw])), batch_size=2, iterations_per_epoch=50, collate_fn=concatenate_patches
+    )
+    assert [int((batch["label"][1] > 0).sum()) for batch in loader] == [1] * 50
+
+
+def test_turns_go_on_over_the_volumes_of_a_batch():
+    shares = []
+    for position in range(4):
+        with drawn_sample.set(position=position):
+            shares += [label > 0 for label in centre_classes(patches(3, foreground_fraction=1 / 3)["label"])]
+    assert shares[2::3] == [True] * 4
+
+
+def test_indices_of_a_cache_are_taken():
+    item = ClassesToIndicesd("label", num_classes=3)(volume())
+    item["label_cls_indices"] = [
+        item["label_cls_indices"][0],
+        torch.tensor([], dtype=torch.long),
+        item["label_cls_indices"][2],
+    ]
+    drawn = patches(40, item, indices_key="label_cls_indices", foreground_fraction=1.0)
+    assert set(centre_classes(drawn["label"])) == {2}
+
+
+def test_without_foreground_patches_come_from_anywhere_and_are_counted():
+    item = {"image": volume()["image"], "label": torch.zeros(1, *SHAPE)}
+    drawn = patches(600, item)
+    assert int(drawn[WITHOUT_FOREGROUND].sum()) == 300
+    assert not patches(10)[WITHOUT_FOREGROUND].any()
+    assert len(np.unique(starts_of(drawn["image"])[:, 0])) == SHAPE[0] - SIZE[0] + 1
+
+
+# the rest
+
+
+def test_only_the_affected_patches_are_warped():
+    straight, warped = patches(300), patches(300, recipe=AugmentationRecipe.nnunet((32, 32, 32)))
+    same = (straight["image"] == warped["image"]).flatten(1).all(1)
+    assert float(same.float().mean()) == pytest.approx(0.64, abs=0.1)
+    assert torch.equal(straight["label"][same], warped["label"][same])
+
+
+def test_same_seed_same_patches():
+    recipe = AugmentationRecipe.nnunet((32, 32, 32))
+    first, again, other = (patches(8, seed=seed, recipe=recipe)["image"] for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_collate_concatenates_in_order():
+    stacks = [{"label": torch.full((count, 1, 2), count)} for count in (1, 3)]
+    assert concatenate_patches(stacks)["label"][:, 0, 0].tolist() == [1, 3, 3, 3]
