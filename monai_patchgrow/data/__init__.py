@@ -9,12 +9,14 @@ from monai_patchgrow.data.decathlon import (
     verify_cases,
 )
 from monai_patchgrow.data.phantom import phantom_case, write_phantom_task
+from monai_patchgrow.data.preprocessed import PreprocessedDataset
 from monai_patchgrow.data.seeded import SeededDataLoader
 
 __all__ = [
     "Case",
     "DataError",
     "DecathlonTask",
+    "PreprocessedDataset",
     "SeededDataLoader",
     "phantom_case",
     "read_task",
