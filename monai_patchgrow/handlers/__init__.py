@@ -1,7 +1,10 @@
 """Floor 3: the Ignite handlers."""
 
+from monai_patchgrow.handlers.batch_augmentation import AugmentBatches
 from monai_patchgrow.handlers.checkpoint import BestWeights, ResumableRun
+from monai_patchgrow.handlers.compilation import CompilationLog
 from monai_patchgrow.handlers.gradient_clipping import GradientClipping
+from monai_patchgrow.handlers.loss_scaling import LossScaling, amp_dtype
 from monai_patchgrow.handlers.patch_growth import PatchGrowth
 from monai_patchgrow.handlers.progress import GrowthProgress
 from monai_patchgrow.handlers.reproducibility import Reproducibility
@@ -9,12 +12,16 @@ from monai_patchgrow.handlers.run_log import RunLog
 from monai_patchgrow.handlers.throughput import Throughput
 
 __all__ = [
+    "AugmentBatches",
     "BestWeights",
+    "CompilationLog",
     "GradientClipping",
     "GrowthProgress",
+    "LossScaling",
     "PatchGrowth",
     "Reproducibility",
     "ResumableRun",
     "RunLog",
     "Throughput",
+    "amp_dtype",
 ]
