@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
+from monai_patchgrow.transforms.patches import WITHOUT_FOREGROUND
+
 __all__ = ["EpochThroughput", "Throughput"]
 
 
@@ -21,6 +23,7 @@ class EpochThroughput:
     waiting_seconds: of these, spent waiting for the next batch.
     voxels, patches: trained on, over all iterations.
     foreground_voxels: of these, with a label above 0.
+    patches_without_foreground: patches that should have been centred on foreground, of volumes that have none.
     """
 
     seconds: float = 0.0
@@ -28,6 +31,7 @@ class EpochThroughput:
     voxels: int = 0
     patches: int = 0
     foreground_voxels: int = 0
+    patches_without_foreground: int = 0
 
     @property
     def voxels_per_second(self) -> float:
@@ -93,6 +97,8 @@ class Throughput:
         self.epoch.patches += len(image)
         self.epoch.voxels += image[:, 0].numel()
         self.epoch.foreground_voxels += int(torch.count_nonzero(label > 0))
+        if WITHOUT_FOREGROUND in engine.state.batch:
+            self.epoch.patches_without_foreground += int(engine.state.batch[WITHOUT_FOREGROUND].sum())
 
     def _complete_epoch(self, engine: Engine) -> None:
         device = getattr(engine.state, "device", None)
