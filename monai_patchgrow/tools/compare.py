@@ -37,7 +37,14 @@ def compare(
     """
     folder = Path(output_dir)
     for curriculum in curricula:
-        train(bundle, dataset_dir=dataset_dir, output_dir=folder / curriculum, curriculum=curriculum, **settings)
+        train(
+            bundle,
+            dataset_dir=dataset_dir,
+            output_dir=folder / curriculum,
+            cache_dir=folder / "preprocessed",
+            curriculum=curriculum,
+            **settings,
+        )
     runs = [read_run(folder / curriculum, label=curriculum) for curriculum in curricula]
     (folder / "comparison.md").write_text(dice_table(runs) + "\n")
     (folder / "comparison.json").write_text(summary_json(runs) + "\n")
@@ -45,10 +52,18 @@ def compare(
     return runs
 
 
-def train(bundle: str | Path, *, dataset_dir: str | Path, output_dir: str | Path, **settings: Any) -> None:
+def train(
+    bundle: str | Path,
+    *,
+    dataset_dir: str | Path,
+    output_dir: str | Path,
+    cache_dir: str | Path,
+    **settings: Any,
+) -> None:
     """Run a training bundle in a process of its own, as ``python -m monai.bundle run`` does on the command line.
 
-    Its log goes to ``output_dir/train.log``; progress bars and errors stay on the terminal.
+    Its log goes to ``output_dir/train.log``; progress bars and errors stay on the terminal. Preprocessed cases are
+    kept in `cache_dir`, for other runs too.
 
     Raises:
         SystemExit: the run failed, with its exit code; it has said why.
@@ -56,7 +71,8 @@ def train(bundle: str | Path, *, dataset_dir: str | Path, output_dir: str | Path
     output = Path(output_dir).absolute()
     output.mkdir(parents=True, exist_ok=True)
     config = Path(bundle).absolute() / "configs" / "train.json"
-    overrides = {"dataset_dir": str(Path(dataset_dir).absolute()), "output_dir": str(output), **settings}
+    folders = {"dataset_dir": dataset_dir, "output_dir": output_dir, "cache_dir": cache_dir}
+    overrides = {**{name: str(Path(folder).absolute()) for name, folder in folders.items()}, **settings}
     # Of all warnings only the schedule's, that it merged stages.
     quiet = ["-W", "ignore", "-W", "default:max_epochs"]
     command = [sys.executable, *quiet, "-m", "monai.bundle", "run", "--config_file", str(config)]

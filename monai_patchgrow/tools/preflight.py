@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from monai_patchgrow.data import DataError, read_task, split_cases, verify_cases
+from monai_patchgrow.data import DataError, PreprocessedDataset, read_task, split_cases, verify_cases
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.growth import parse_int
 from monai_patchgrow.tools.one_line import one_line_errors
 
-__all__ = ["check_resume", "preflight"]
+__all__ = ["check_resume", "preflight", "preprocess"]
 
 
 def preflight(
@@ -52,8 +52,7 @@ def preflight(
         _check_numbers(positive, minimum=1)
         _check_numbers({"num_workers": num_workers, "seed": seed}, minimum=0)
         _check_switches(boolean)
-        if GrowthSchedule.plan(**plan).is_random and num_workers:
-            raise ValueError("curriculum random draws one size per iteration: set num_workers to 0")
+        GrowthSchedule.plan(**plan)
         _check_network(strides, features, plan["total_stride"])
         task = read_task(str(dataset_dir))
         if len(task.channels) != len(channels):
@@ -63,6 +62,19 @@ def preflight(
         split_cases(task.cases, fold=fold)
         if verify:
             verify_cases(task)
+
+
+def preprocess(**options: Any) -> PreprocessedDataset:
+    """Make a :class:`monai_patchgrow.data.PreprocessedDataset`; on a fault exit with one line and code 1.
+
+    Args:
+        **options: the data set's arguments.
+
+    Raises:
+        SystemExit: any fault, with the line as its message.
+    """
+    with one_line_errors():
+        return PreprocessedDataset(**options)
 
 
 def check_resume(trainer: Any) -> None:

@@ -32,6 +32,8 @@ def run(config, cwd, *, check=True, bundle=BUNDLE, **overrides):
     """``python -m monai.bundle run`` in a process of its own, from a folder that has nothing to do with it."""
     command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run"]
     command += ["--config_file", str(bundle / "configs" / config)]
+    if config == "train.json" and bundle is BUNDLE:
+        overrides = {"cache_dir": str(cwd / "cache"), **overrides}  # not into the source tree
     for name, value in overrides.items():
         command += [f"--{name}", value if isinstance(value, str) else repr(value)]
     process = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280)
@@ -113,6 +115,7 @@ def test_resumed_run_ends_on_the_same_bits(trained, phantom_task, tmp_path):
         "network_def#dropout": 0.1,
         "dataset_dir": str(phantom_task),
         "output_dir": str(tmp_path),
+        "cache_dir": str(tmp_path / "cache"),
     }
     command = [
         sys.executable,
@@ -186,6 +189,7 @@ def test_everything_lies_in_the_bundle_s_own_folder_unless_told_otherwise(phanto
     run("evaluate.json", elsewhere, bundle=bundle, dataset_dir=str(phantom_task), **NETWORK)
     run("inference.json", elsewhere, bundle=bundle, dataset_dir=str(phantom_task / "imagesTr"), **NETWORK)
     assert (bundle / "models" / "model.pt").is_file()
+    assert len(list((bundle / "preprocessed").glob("*.pt"))) == 10
     assert (bundle / "eval" / "metrics.csv").is_file()
     assert len(list((bundle / "predictions").glob("*.nii.gz"))) == 10
     assert list(elsewhere.iterdir()) == []
@@ -199,7 +203,7 @@ def test_workflow_has_the_properties_that_monai_asks_for(config, kind, phantom_t
         logging_file=False,
         dataset_dir=str(phantom_task if kind == "train" else phantom_task / "imagesTr"),
         output_dir=str(tmp_path),
-        **({**TINY, "num_workers": 0} if kind == "train" else {}),
+        **({**TINY, "num_workers": 0, "cache_dir": str(tmp_path / "cache")} if kind == "train" else {}),
     )
     workflow.initialize()
     assert workflow.check_properties() == []

@@ -19,6 +19,9 @@ from monai.handlers import SmartCacheHandler
 from monai.transforms import Compose, RandSpatialCropSamplesd, ScaleIntensityd
 
 from monai_patchgrow import GrowthSchedule, PatchCount, PatchGrowth, PatchSize
+from monai_patchgrow.data import PreprocessedDataset, SeededDataLoader
+from monai_patchgrow.handlers import Reproducibility
+from monai_patchgrow.transforms import RandPatchesd, concatenate_patches
 
 MAX_EPOCHS = 6
 LOADER_LENGTH = 4
@@ -99,3 +102,69 @@ def test_thread_loader(num_workers, epoch_length, caplog):
     assert "collate" not in caplog.text
     del loader
     assert wait_for_no_children() == []
+
+
+def run_random(folder, *, num_workers, epoch_length, seeds=True):
+    """Train on nothing under `random`; returns the sizes of all batches, and the sizes that were announced."""
+    torch.manual_seed(0)
+    schedule = GrowthSchedule.plan(
+        patch_size=(24, 24), total_stride=(8, 8), batch_size=4, max_epochs=3, curriculum="random"
+    )
+    size, count = PatchSize((24, 24)), PatchCount()
+    draw = RandPatchesd(["image", "label"], "label", size, num_classes=2, num_samples=count)
+    items = [{"image": torch.rand(1, 32, 32), "label": torch.ones(1, 32, 32)} for _ in range(6)]
+    loader = SeededDataLoader(
+        PreprocessedDataset(items, Compose([ScaleIntensityd("image"), draw]), folder, progress=False),
+        batch_size=VOLUMES_PER_BATCH,
+        num_workers=num_workers,
+        iterations_per_epoch=epoch_length,
+        collate_fn=concatenate_patches,
+    )
+    batches, announced = [], []
+
+    def step(engine, batch):
+        batches.append((tuple(batch["image"].shape), batch["image"].sum().item()))
+        announced.append(engine.state.patch_size)
+
+    trainer = Engine(step)
+    if seeds:
+        Reproducibility(seed=5).attach(trainer)
+    PatchGrowth(schedule, size, count, seed=5).attach(trainer)
+    trainer.run(loader, max_epochs=3, epoch_length=7)
+    return batches, announced
+
+
+@pytest.mark.parametrize("seeds", [True, False], ids=["seeded epochs", "unseeded"])
+@pytest.mark.parametrize("epoch_length", [7, 3], ids=["one round an epoch", "three rounds an epoch"])
+def test_random_has_one_size_per_batch_with_any_number_of_workers(epoch_length, seeds, tmp_path):
+    batches, announced = run_random(tmp_path, num_workers=0, epoch_length=epoch_length, seeds=seeds)
+    assert [shape[2:] for shape, _ in batches] == announced
+    assert {shape[:2] for shape, _ in batches} == {(4, 1)}
+    assert len(set(announced)) > 2
+    for num_workers in (1, 2):
+        again = run_random(tmp_path, num_workers=num_workers, epoch_length=epoch_length, seeds=seeds)
+        assert again == (batches, announced)
+    assert wait_for_no_children() == []
+
+
+@pytest.mark.parametrize("curriculum", ["performance", "efficiency"])
+def test_many_patches_a_volume_with_workers(curriculum, tmp_path):
+    schedule = GrowthSchedule.plan(
+        patch_size=(16, 16), total_stride=(4, 4), batch_size=3, max_epochs=7, curriculum=curriculum
+    )
+    size, count = PatchSize((16, 16)), PatchCount()
+    draw = RandPatchesd(["image", "label"], "label", size, num_classes=2, num_samples=count)
+    items = [{"image": torch.rand(1, 20, 12), "label": torch.ones(1, 20, 12)} for _ in range(6)]
+    loader = SeededDataLoader(
+        PreprocessedDataset(items, Compose([ScaleIntensityd("image"), draw]), tmp_path, progress=False),
+        batch_size=3,
+        num_workers=2,
+        iterations_per_epoch=4,
+        collate_fn=concatenate_patches,
+    )
+    seen = []
+    trainer = Engine(lambda engine, batch: seen.append((tuple(batch["image"].shape[2:]), len(batch["label"]))))
+    PatchGrowth(schedule, size, count).attach(trainer)
+    trainer.run(loader, max_epochs=7)
+    stages = [schedule.stage_at(epoch) for epoch in range(1, 8) for _ in range(4)]
+    assert seen == [(stage.patch_size, stage.batch_size) for stage in stages]

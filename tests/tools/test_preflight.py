@@ -171,12 +171,6 @@ def test_switch_that_is_neither_true_nor_false(phantom_task):
     assert fault(phantom_task, boolean={"augment": "no"}) == "augment must be True or False, got 'no'"
 
 
-def test_random_with_workers(phantom_task):
-    assert fault(phantom_task, curriculum="random", num_workers=2) == (
-        "curriculum random draws one size per iteration: set num_workers to 0"
-    )
-
-
 def test_negative_number_of_workers(phantom_task):
     assert fault(phantom_task, num_workers=-1) == "num_workers must be an integer of at least 0, got -1"
 
