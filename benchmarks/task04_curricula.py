@@ -62,6 +62,7 @@ def measure(
                 train(
                     BUNDLE,
                     dataset_dir=dataset_dir,
+                    cache_dir=Path(output_dir) / "preprocessed",
                     output_dir=folder,
                     curriculum=curriculum,
                     seed=seed,

@@ -1,0 +1,38 @@
+"""Where a benchmark's dated results go, and what they say of the machine."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def hardware() -> str:
+    """One line: device, cores, torch."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return f"{os.cpu_count()} cores, {device}, torch {torch.__version__}"
+
+
+def write_results(name: str, title: str, *, script: str, record: Mapping[str, Any], lines: Sequence[str]) -> Path:
+    """Write ``<date>_<name>.json`` with the record and ``.md`` with the lines; returns the latter's path."""
+    date = datetime.date.today().isoformat()
+    head = {"date": date, "script": script, "hardware": hardware()}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{date}_{name}.json").write_text(json.dumps({**head, **record}, indent=1) + "\n")
+    text = [f"# {title} ({date})", "", f"`python {script}` on {hardware()}.", "", *lines, ""]
+    page = RESULTS / f"{date}_{name}.md"
+    page.write_text("\n".join(text))
+    return page
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """A Markdown table, line by line."""
+    return [f"| {' | '.join(map(str, row))} |" for row in (header, ["---"] * len(header), *rows)]

@@ -1,0 +1,227 @@
+"""Measures where the time of each stage goes on the real MSD Task04, with its real network and batch.
+
+    bash scripts/setup.sh plot && . scripts/environment.sh && .venv/bin/python benchmarks/stages.py
+
+Runs the bundle itself, one stage after the other, training only. Curricula take turns with `constant`
+(constant, efficiency, constant, pgps, ...), several rounds; the overhead factor is
+(time of the curriculum / time of constant) / relative_voxels, each stage's time per iteration weighted with its
+iterations in the full plan of 1000 epochs. Writes a dated JSON and Markdown to benchmarks/results.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import fire
+import torch
+from ignite.engine import Engine, Events
+from monai.engines.utils import IterationEvents
+from results_file import table, write_results
+from task04 import PLAN, find_task04, make_trainer
+
+from monai_patchgrow.schedules import GrowthSchedule
+
+PARTS = ("waiting", "augmenting", "forward", "loss", "backward", "optimiser", "rest")
+WORK = ("forward", "loss", "backward", "optimiser")
+
+
+class IterationClock:
+    """Times the parts of every iteration of a MONAI trainer, and the start of every epoch; seconds."""
+
+    def __init__(self, *, warm_up: int, iterations: int, seconds: float) -> None:
+        self.warm_up, self.iterations, self.seconds = warm_up, iterations, seconds
+        self.epochs: list[dict[str, Any]] = []
+        self._parts: dict[str, float] = {}
+        self._last = 0.0
+
+    def attach(self, trainer: Engine) -> None:
+        """Register behind all other handlers: what they do is timed."""
+        self.trainer = trainer
+        trainer.network.register_forward_pre_hook(lambda *_: self._mark("rest"))
+        trainer.add_event_handler(Events.GET_BATCH_STARTED, self._start_iteration)
+        marks = {
+            Events.GET_BATCH_COMPLETED: "waiting",
+            Events.ITERATION_STARTED: "augmenting",
+            IterationEvents.FORWARD_COMPLETED: "forward",
+            IterationEvents.LOSS_COMPLETED: "loss",
+            IterationEvents.BACKWARD_COMPLETED: "backward",
+            IterationEvents.MODEL_COMPLETED: "optimiser",
+        }
+        for event, part in marks.items():
+            trainer.add_event_handler(event, self._mark, part)
+        trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._stop_iteration)
+
+    def _now(self) -> float:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def _mark(self, *args: Any) -> None:
+        if self._parts is not None and self.trainer.network.training:
+            now = self._now()
+            self._parts[args[-1]] = self._parts.get(args[-1], 0.0) + now - self._last
+            self._last = now
+
+    def _start_epoch(self) -> None:
+        self.epochs.append({"patch_size": list(self.trainer.state.patch_size), "iterations": []})
+        self._epoch_start = self._last = self._now()
+
+    def _start_iteration(self) -> None:
+        self._mark("rest")
+        self._finish()
+        self._parts = {}
+
+    def _finish(self) -> None:
+        if self._parts and "backward" in self._parts:
+            self.epochs[-1]["iterations"].append(self._parts)
+        self._parts = {}
+
+    def _stop_iteration(self) -> None:
+        done = len(self.epochs[-1]["iterations"]) + 1  # this one ends where the next begins
+        if done > self.warm_up + self.iterations and self._now() - self._epoch_start > self.seconds:
+            self.trainer.terminate_epoch()
+
+
+def run(curriculum: str, settings: dict[str, Any], clock: dict[str, Any]) -> list[dict]:
+    """Train every stage of a curriculum for some iterations: per stage its size and the parts of each iteration."""
+    stages = GrowthSchedule.plan(**PLAN, curriculum=curriculum).stages
+    trainer = make_trainer(curriculum=curriculum, max_epochs=len(stages), **settings)
+    watch = IterationClock(**clock)
+    watch.attach(trainer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.run()
+    return [
+        {"patch_size": epoch["patch_size"], "iterations": epoch["iterations"][watch.warm_up :]}
+        for epoch in watch.epochs
+    ]
+
+
+def summarise(stages: Sequence[dict]) -> list[dict[str, Any]]:
+    """Seconds per iteration of each stage, in all and by part."""
+    rows = []
+    for stage in stages:
+        parts = {part: statistics.mean(one.get(part, 0.0) for one in stage["iterations"]) for part in PARTS}
+        rows.append({"patch_size": stage["patch_size"], "seconds": sum(parts.values()), **parts})
+    return rows
+
+
+def planned_seconds(curriculum: str, stages: Sequence[dict[str, Any]]) -> float:
+    """Mean seconds per iteration over the plan of 1000 epochs."""
+    plan = GrowthSchedule.plan(**PLAN, curriculum=curriculum)
+    return sum(s.num_epochs * row["seconds"] for s, row in zip(plan.stages, stages, strict=True)) / 1000
+
+
+def measure(
+    data: str | None = None,
+    curricula: Sequence[str] = ("efficiency", "pgps", "performance"),
+    rounds: int = 2,
+    num_workers: int = 2,
+    augment: bool = True,
+    compile: bool = False,
+    channels_last: bool = False,
+    seconds: float = 3.0,
+    iterations: int = 2,
+    warm_up: int = 1,
+    name: str = "stages",
+) -> None:
+    """Measure every stage of every curriculum in every round, and write the results."""
+    settings = {
+        "iterations_per_epoch": 200,
+        "num_workers": num_workers,
+        "augment": augment,
+        "compile": compile,
+        "channels_last": channels_last,
+    }
+    clock = {"warm_up": warm_up, "iterations": iterations, "seconds": seconds}
+    runs: dict[str, list[dict[str, Any]]] = {curriculum: [] for curriculum in curricula}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(rounds):
+            for curriculum in curricula:
+                pair = {}
+                for one in ("constant", curriculum):
+                    output = {"output_dir": f"{folder}/{one}{number}", "cache_dir": f"{folder}/cache"}
+                    stages = run(one, {**settings, **output, "dataset_dir": find_task04(data)}, clock)
+                    pair[one] = summarise(stages)
+                    print(json.dumps({"round": number, "curriculum": one, "stages": pair[one]}), flush=True)
+                runs[curriculum].append(pair)
+    report(runs, {**settings, **clock}, rounds, name)
+
+
+def report(runs: dict[str, list[dict[str, Any]]], settings: dict[str, Any], rounds: int, name: str) -> None:
+    """Write the factors and a table per curriculum."""
+    record: dict[str, Any] = {"settings": settings, "rounds": rounds, "curricula": {}}
+    lines = [f"Settings `{json.dumps(settings)}`, {rounds} rounds in turn with `constant`. Times are means.", ""]
+    factors = []
+    tables = []
+    for curriculum, pairs in runs.items():
+        plan = GrowthSchedule.plan(**PLAN, curriculum=curriculum)
+        ratios = [
+            planned_seconds(curriculum, pair[curriculum]) / planned_seconds("constant", pair["constant"])
+            for pair in pairs
+        ]
+        stages = [mean_rows([pair[curriculum][index] for pair in pairs]) for index in range(len(plan.stages))]
+        full = mean_rows([pair["constant"][0] for pair in pairs])
+        ratio = statistics.mean(ratios)
+        record["curricula"][curriculum] = {
+            "relative_voxels": plan.relative_voxels,
+            "time_ratios": ratios,
+            "overhead_factors": [ratio / plan.relative_voxels for ratio in ratios],
+            "stages": stages,
+            "constant": full,
+        }
+        each = ", ".join(f"{one / plan.relative_voxels:.2f}" for one in ratios)
+        factors.append(
+            [curriculum, f"{plan.relative_voxels:.3f}", f"{ratio:.3f}", f"{ratio / plan.relative_voxels:.2f}", each]
+        )
+        tables += ["", f"## {curriculum}", "", *stage_table(plan, stages, full)]
+    lines += table(
+        ["curriculum", "voxels of constant's", "time of constant's", "overhead factor", "each round"], factors
+    )
+    lines += [
+        "",
+        "Time per stage: ms per iteration; shares of it; and ns per voxel relative to the full patch, where 1.00 is no "
+        "overhead at all. `augmenting` holds the copy to the device; `rest` all other handlers and bookkeeping.",
+        *tables,
+    ]
+    page = write_results(name, "Time per stage, Task04", script="benchmarks/stages.py", record=record, lines=lines)
+    print(page.read_text())
+
+
+def mean_rows(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The same stage of several rounds."""
+    numbers = {key: statistics.mean(row[key] for row in rows) for key in ("seconds", *PARTS)}
+    return {"patch_size": rows[0]["patch_size"], **numbers}
+
+
+def stage_table(plan: GrowthSchedule, stages: Sequence[dict[str, Any]], full: dict[str, Any]) -> list[str]:
+    """One row per stage."""
+    voxels = [
+        stage.batch_size * stage.patch_size[0] * stage.patch_size[1] * stage.patch_size[2] for stage in plan.stages
+    ]
+    per_voxel = full["seconds"] / (plan.batch_size * 40 * 56 * 40)
+    rows = []
+    for stage, count, row in zip(plan.stages, voxels, stages, strict=True):
+        besides = 1 - sum(row[part] for part in WORK) / row["seconds"]
+        rows.append(
+            [
+                "x".join(map(str, stage.patch_size)),
+                stage.batch_size,
+                f"{row['seconds'] * 1000:.0f}",
+                *(f"{row[part] / row['seconds']:.1%}" for part in PARTS),
+                f"{besides:.1%}",
+                f"{row['seconds'] / count / per_voxel:.2f}",
+            ]
+        )
+    return table(["patch", "patches", "ms", *PARTS, "all but the work", "time per voxel"], rows)
+
+
+if __name__ == "__main__":
+    fire.Fire(measure)
