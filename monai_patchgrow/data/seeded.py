@@ -33,20 +33,27 @@ class SeededIndex(int):
 
     seed: seed of the sample (32 bits).
     position: number of the sample within its epoch, from 0.
-    patch_size: voxels per axis, where batches have sizes of their own; else None.
+    patch_size, patch_count: voxels per axis of its patches, and how many; None where nobody told the sampler.
     """
 
     seed: int
     position: int
     patch_size: tuple[int, ...] | None
+    patch_count: int | None
 
     def __new__(
-        cls, index: int, seed: int = 0, position: int = 0, patch_size: Sequence[int] | None = None
+        cls,
+        index: int,
+        seed: int = 0,
+        position: int = 0,
+        patch_size: Sequence[int] | None = None,
+        patch_count: int | None = None,
     ) -> SeededIndex:
         """The index, with what its sample depends on."""
         instance = super().__new__(cls, index)
         instance.seed, instance.position = seed, position
         instance.patch_size = None if patch_size is None else tuple(patch_size)
+        instance.patch_count = patch_count
         return instance
 
 
@@ -58,11 +65,12 @@ class SeededSampler(Sampler[int]):
         seed: seed of the whole run.
         num_samples: indices per iteration over the sampler (default: one pass); more than one pass is drawn
             where that takes several.
-        batch_size: indices per batch; only counts where `patch_size_at` is set.
+        batch_size: indices per batch; only counts where `patches_at` is set.
 
     Attributes:
-        patch_size_at: where batches have patch sizes of their own, a function of (epoch, batch within the epoch),
-            both from 1, that gives the voxels per axis.
+        patches_at: what the patches of a batch are, as a function of (epoch, batch within the epoch), both from 1:
+            their size (voxels per axis) and how many are drawn of a volume. It travels with each index, so workers
+            that draw ahead are never late.
 
     >>> sampler = SeededSampler(range(3), seed=0, num_samples=5)
     >>> first = list(sampler)
@@ -75,7 +83,7 @@ class SeededSampler(Sampler[int]):
     False
     """
 
-    patch_size_at: Callable[[int, int], Sequence[int]] | None = None
+    patches_at: Callable[[int, int], tuple[Sequence[int], int]] | None = None
 
     def __init__(self, data_source: Sized, *, seed: int, num_samples: int | None = None, batch_size: int = 1) -> None:
         self.data_source = data_source
@@ -104,14 +112,15 @@ class SeededSampler(Sampler[int]):
                 order = torch.randperm(length, generator=generator).tolist()
             index = order[drawn % length]
             position = self.finished_rounds * self.num_samples + drawn
-            yield SeededIndex(index, mix_seed(self.seed, self.epoch, number, index), position, self._patch_size(drawn))
+            seed = mix_seed(self.seed, self.epoch, number, index)
+            yield SeededIndex(index, seed, position, *self._patches(drawn))
 
-    def _patch_size(self, drawn: int) -> Sequence[int] | None:
-        """The size of the batch that the sample of this number within the round belongs to."""
-        if self.patch_size_at is None:
-            return None
+    def _patches(self, drawn: int) -> tuple[Sequence[int] | None, int | None]:
+        """Size and count of the batch that the sample of this number within the round belongs to."""
+        if self.patches_at is None:
+            return None, None
         batches_per_round = -(-self.num_samples // self.batch_size)
-        return self.patch_size_at(self.epoch, self.finished_rounds * batches_per_round + drawn // self.batch_size + 1)
+        return self.patches_at(self.epoch, self.finished_rounds * batches_per_round + drawn // self.batch_size + 1)
 
 
 class SeededDataLoader(DataLoader):
@@ -187,7 +196,7 @@ class _SeededDataset(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: Any) -> Any:
-        drawn = drawn_sample.set(position=index.position, patch_size=index.patch_size)
+        drawn = drawn_sample.set(position=index.position, patch_size=index.patch_size, patch_count=index.patch_count)
         with drawn, _seeded_globals(index.seed):
             transform = getattr(self.dataset, "transform", None)
             if isinstance(transform, Randomizable):

@@ -24,10 +24,11 @@ _logger = logging.getLogger(__name__)
 class PatchGrowth:
     """Sets the patch size, and the number of patches per volume, that the stage of each epoch asks for.
 
-    The stage follows from the epoch alone, so a resumed run is in the right stage whatever it loads. Where the
-    size changes, the loader's iterator is thrown away before and made anew after, so that no worker draws a
-    patch of the old size for a batch of the new stage. Every batch is checked, and cut to the stage's number of
-    patches where that is no multiple of the volumes in a batch.
+    The stage follows from the epoch alone, so a resumed run is in the right stage whatever it loads. A
+    :class:`monai_patchgrow.data.SeededDataLoader` tells its workers size and count with each sample. Of another loader,
+    the iterator is thrown away before a change and made anew after, and its workers with it, so that none draws a patch
+    of the old size for a batch of the new stage. Every batch is checked, and cut to the stage's number of patches
+    where that is no multiple of the volumes in a batch.
 
     Leaves on ``engine.state``: ``stage`` (the :class:`Stage`), ``stage_number`` (from 1), ``num_stages``,
     ``patch_size`` (voxels per axis), and itself as ``patch_growth``.
@@ -111,12 +112,14 @@ class PatchGrowth:
         stage = self.schedule.stage_at(engine.state.epoch)
         count = self._patches_per_volume(stage)
         changes = stage.patch_size != tuple(self.patch_size) or self.patch_count not in (None, count)
-        drawn_ahead = changes and self._has_iterator and not self.schedule.is_random
+        is_told = isinstance(engine.state.dataloader, SeededDataLoader)
+        drawn_ahead = changes and self._has_iterator and not is_told and not self.schedule.is_random
         with redrawn(engine, end_workers=True) if drawn_ahead else nullcontext():
             self.patch_size.set(stage.patch_size)
             if self.patch_count is not None:
                 self.patch_count.set(count)
-        self._tell_epoch(engine)
+        if is_told:
+            self._tell_epoch(engine)
         self._has_iterator = True
         self._announce(engine)
 
@@ -133,7 +136,7 @@ class PatchGrowth:
         self._has_iterator = False
         self._meet_loader(engine.state.dataloader)
         if isinstance(engine.state.dataloader, SeededDataLoader):
-            engine.state.dataloader.sampler.patch_size_at = self._size_teller(engine)
+            engine.state.dataloader.sampler.patches_at = self._patches_teller(engine)
         if engine.state.max_epochs is not None and engine.state.max_epochs > self.schedule.max_epochs:
             raise ValueError(
                 f"the trainer runs {engine.state.max_epochs} epochs, the schedule plans {self.schedule.max_epochs}: "
@@ -146,20 +149,20 @@ class PatchGrowth:
                 *(engine.state.max_epochs, self.schedule.stages[-1].first_epoch),
             )
 
-    def _size_teller(self, engine: Engine) -> Callable[[int, int], tuple[int, ...]] | None:
-        """What a loader asks for the size of each of its batches, where they differ; see `SeededSampler`."""
-        if not self.schedule.is_random:
-            return None
+    def _patches_teller(self, engine: Engine) -> Callable[[int, int], tuple[tuple[int, ...], int]]:
+        """What a loader asks for the patches of each of its batches; see `SeededSampler`."""
         length = engine.state.epoch_length or 0
-        return lambda epoch, batch: self.schedule.patch_size_at(
-            epoch=epoch, iteration=(epoch - 1) * length + batch, seed=self.seed
-        )
+
+        def patches_at(epoch: int, batch: int) -> tuple[tuple[int, ...], int]:
+            iteration = (epoch - 1) * length + batch
+            size = self.schedule.patch_size_at(epoch=epoch, iteration=iteration, seed=self.seed)
+            return size, self._patches_per_volume(self.schedule.stage_at(epoch))
+
+        return patches_at
 
     def _tell_epoch(self, engine: Engine) -> None:
-        """Let a loader that asks for sizes know the epoch, where no Reproducibility has done so."""
+        """Let a loader know the epoch, where no Reproducibility has done so."""
         loader: Any = engine.state.dataloader
-        if not self.schedule.is_random or not isinstance(loader, SeededDataLoader):
-            return
         if loader.sampler.epoch != engine.state.epoch:
             with redrawn(engine) if self._has_iterator else nullcontext():
                 loader.set_epoch(engine.state.epoch)
@@ -185,9 +188,11 @@ class PatchGrowth:
         image = batch[self.image_key]
         size = tuple(image.shape[2:])
         if size != tuple(engine.state.patch_size):
+            stacked = "the loader's collate_fn must be concatenate_patches for RandPatchesd"
+            own = "a transform sets a size of its own, or froze the size when it was made"
             raise RuntimeError(
                 f"a batch of {size} voxels came in a stage of {tuple(engine.state.patch_size)}: "
-                "a transform sets a size of its own, or froze the size when it was made"
+                f"{stacked if size[1:] == tuple(engine.state.patch_size) else own}"
             )
         wanted = engine.state.stage.batch_size
         if len(image) > wanted:

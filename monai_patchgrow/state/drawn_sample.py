@@ -13,22 +13,26 @@ class _DrawnSample(threading.local):
     """The sample that this thread of this process draws; every loader worker has its own.
 
     position: its number within the epoch, from 0; None where no loader tells.
-    patch_size: voxels per axis, where this sample has another size than the stage; else None.
+    patch_size: voxels per axis of its patches; None where no loader tells.
+    patch_count: how many patches are drawn of its volume; None where no loader tells.
     """
 
     position: int | None = None
     patch_size: tuple[int, ...] | None = None
+    patch_count: int | None = None
 
     @contextmanager
-    def set(self, *, position: int, patch_size: Sequence[int] | None = None) -> Iterator[None]:
+    def set(
+        self, *, position: int, patch_size: Sequence[int] | None = None, patch_count: int | None = None
+    ) -> Iterator[None]:
         """Let transforms know the sample until the block ends."""
-        before = self.position, self.patch_size
-        self.position = position
+        before = self.position, self.patch_size, self.patch_count
+        self.position, self.patch_count = position, patch_count
         self.patch_size = None if patch_size is None else tuple(patch_size)
         try:
             yield
         finally:
-            self.position, self.patch_size = before
+            self.position, self.patch_size, self.patch_count = before
 
 
 drawn_sample = _DrawnSample()

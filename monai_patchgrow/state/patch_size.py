@@ -36,8 +36,8 @@ class PatchSize(_Shared, Sequence[int]):
     ``spatial_size``.
 
     Only a handler should change it, and only while no worker is drawing patches (see
-    :class:`monai_patchgrow.handlers.PatchGrowth`). While a sample is drawn that has a size of its own
-    (curriculum ``random``), the transforms read that one.
+    :class:`monai_patchgrow.handlers.PatchGrowth`). While a loader draws that tells the size of each sample
+    (:class:`monai_patchgrow.data.SeededDataLoader`), transforms read that one.
 
     Args:
         size: voxels per axis, at least 1 each.
@@ -89,6 +89,8 @@ class PatchSize(_Shared, Sequence[int]):
 class PatchCount(_Shared):
     """How many patches to draw from one volume: an int-like for a MONAI crop's ``num_samples``.
 
+    As with :class:`PatchSize`, a loader that tells the count of each sample comes first.
+
     Args:
         count: patches per volume, at least 1.
 
@@ -109,7 +111,7 @@ class PatchCount(_Shared):
         self._values.fill_(_parse_positive("patch_count", count))
 
     def __index__(self) -> int:
-        return int(self._values.item())
+        return drawn_sample.patch_count or int(self._values.item())
 
     def __int__(self) -> int:
         return self.__index__()

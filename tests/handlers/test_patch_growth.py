@@ -20,6 +20,7 @@ from monai.transforms import (
 )
 
 from monai_patchgrow import GrowthSchedule, PatchCount, PatchGrowth, PatchSize
+from monai_patchgrow.transforms import RandPatchesd
 
 FULL = (16, 16)
 KEYS = ["image", "label"]
@@ -332,6 +333,15 @@ def test_size_in_front_of_a_cache_is_refused_on_start():
     PatchGrowth(make_schedule(), size).attach(engine)
     with pytest.raises(ValueError, match=r"^SpatialPadd reads the growing patch size in front of the cache of C"):
         engine.run(DataLoader(dataset, batch_size=2), max_epochs=3)
+
+
+def test_stacks_that_were_not_concatenated_stop_the_run_with_one_line():
+    size, count = PatchSize(FULL), PatchCount()
+    draw = RandPatchesd(KEYS, "label", size, num_classes=2, num_samples=count)
+    engine = Engine(lambda engine, batch: None)
+    PatchGrowth(make_schedule(batch_size=8), size, count).attach(engine)
+    with pytest.raises(RuntimeError, match=r"the loader's collate_fn must be concatenate_patches for RandPatchesd$"):
+        engine.run(make_loader(draw), max_epochs=3)
 
 
 def test_batch_of_another_size_stops_the_run_with_one_line():
