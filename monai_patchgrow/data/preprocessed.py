@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copyreg
-import hashlib
-import json
 import logging
 import os
 import re
-import types
+import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,14 @@ from typing import Any
 import monai
 import numpy as np
 import torch
-from monai.data import ImageReader, PersistentDataset
+from monai.data import PersistentDataset
 from monai.utils import convert_to_tensor, ensure_tuple
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from monai_patchgrow.data.available_memory import available_bytes
 from monai_patchgrow.data.decathlon import DataError
+from monai_patchgrow.data.fingerprint import fingerprint
 
 __all__ = ["PreprocessedDataset"]
 
@@ -31,7 +31,7 @@ _logger = logging.getLogger(__name__)
 
 _GIB = 2**30
 _KEY_DIGITS = 20
-_READER_MEMORY = ("filenames", "has_series")  # what MONAI's image readers keep of the last file, not parameters
+_STALE_SECONDS = 24 * 3600  # nobody writes one case for a day: an older temporary file is a dead run's
 
 
 class PreprocessedDataset(PersistentDataset):
@@ -59,7 +59,7 @@ class PreprocessedDataset(PersistentDataset):
 
     Raises:
         DataError: a case that can't be preprocessed (those that are done stay), or a folder that can't be written.
-        TypeError: a transform that can't be told from another, as with an open file for a parameter.
+        ValueError: a transform that can't be told from another, as with an open file for a parameter.
 
     >>> import tempfile
     >>> from monai.transforms import Lambdad, RandScaleIntensityd
@@ -87,7 +87,7 @@ class PreprocessedDataset(PersistentDataset):
         self.memory_gib, self.num_workers, self.progress = memory_gib, num_workers, progress
         whole = self.transform
         options = [monai.__version__, whole.map_items, whole.unpack_items, whole.lazy, whole.overrides]
-        self.set_transform_hash(lambda deterministic: _fingerprint([options, deterministic]).encode())
+        self.set_transform_hash(lambda deterministic: fingerprint([options, deterministic]).encode())
         self._prepare()
 
     def set_data(self, data: Sequence[Any]) -> None:
@@ -105,7 +105,7 @@ class PreprocessedDataset(PersistentDataset):
         if missing:
             self._make_all(missing)
         self.total_bytes = sum(file.stat().st_size for file in indices)
-        budget = _available_bytes() / 2 if self.memory_gib is None else self.memory_gib * _GIB
+        budget = available_bytes() / 2 if self.memory_gib is None else self.memory_gib * _GIB
         self.in_memory = self.total_bytes <= budget
         self._items = {file: _load(file, mmap=not self.in_memory) for file in indices}
         counts = len(missing), len(indices) - len(missing), self.total_bytes / _GIB
@@ -113,6 +113,7 @@ class PreprocessedDataset(PersistentDataset):
         _logger.info("%s: preprocessed cases: %d made, %d found, %.2f GiB %s", self.cache_dir, *counts, where)
 
     def _make_all(self, indices: Any) -> None:
+        self._clear_up()
         # A generator of its own leaves the global one alone; runs that start together share the work by their orders.
         generator = torch.Generator().manual_seed(uuid.uuid4().int >> 65)
         options: Any = {"collate_fn": self._make, "num_workers": min(self.num_workers, len(indices)), "shuffle": True}
@@ -124,6 +125,13 @@ class PreprocessedDataset(PersistentDataset):
             problem = f"{self.cache_dir}: preprocessing stopped ({error}); fewer num_workers take less memory"
         if problem:
             raise DataError(problem)
+
+    def _clear_up(self) -> None:
+        """Delete what runs left behind that were killed while they wrote."""
+        for file in self.cache_dir.glob("*.tmp"):
+            with suppress(OSError):
+                if time.time() - file.stat().st_mtime > _STALE_SECONDS:
+                    file.unlink()
 
     def _make(self, index: int) -> str | None:
         """Preprocess one case, unless another run has by now; returns what went wrong."""
@@ -195,7 +203,7 @@ def _plain(leaf: Any) -> Any:
 def _file_name(item: Any, transform_hash: str) -> str:
     """The case's name, then the key that tells what its file was made of."""
     name = re.sub(r"[^\w.-]", "_", Path(_case_file(item).removesuffix(".gz")).stem)
-    return f"{name or 'case'}_{_fingerprint([transform_hash, _map_leaves(item, _stamp)])[:_KEY_DIGITS]}.pt"
+    return f"{name or 'case'}_{fingerprint([transform_hash, _map_leaves(item, _stamp)])[:_KEY_DIGITS]}.pt"
 
 
 def _case_file(item: Any) -> str:
@@ -211,40 +219,3 @@ def _stamp(leaf: Any) -> Any:
         return leaf
     status = os.stat(leaf)
     return [os.path.abspath(leaf), status.st_size, status.st_mtime_ns]
-
-
-def _fingerprint(value: Any) -> str:
-    """A hash that equal values share in any process; pickled bytes would also tell which strings are one object."""
-    return hashlib.sha256(json.dumps(value, default=_parts, sort_keys=True).encode()).hexdigest()
-
-
-def _parts(value: Any) -> list[Any]:
-    """What json has no form for: its type, and what tells it from others of that type."""
-    parts: Sequence[Any] = ()
-    if isinstance(value, types.FunctionType):
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        parts = value.__module__, value.__qualname__, value.__code__, value.__defaults__, value.__kwdefaults__, cells
-    elif isinstance(value, types.CodeType):
-        parts = value.co_code, value.co_names, value.co_consts
-    elif isinstance(value, (type, types.ModuleType)):
-        parts = getattr(value, "__module__", ""), value.__name__
-    elif isinstance(value, torch.Tensor):
-        parts = value.dtype, value.shape, value.tolist(), vars(value)
-    elif isinstance(value, ImageReader):
-        parts = [(name, vars(value)[name]) for name in sorted(vars(value)) if name not in _READER_MEMORY]
-    elif isinstance(value, (bytes, set, frozenset)):
-        parts = [value.hex()] if isinstance(value, bytes) else sorted(map(_fingerprint, value))
-    elif not isinstance(value, np.random.RandomState):  # which each Compose has, seeded anew
-        # As pickle does it: the name of something global, or a constructor's arguments, attributes and contents.
-        reduced = copyreg.dispatch_table.get(type(value), lambda one: one.__reduce_ex__(4))(value)
-        reduced = [reduced] if isinstance(reduced, str) else reduced[1:]
-        parts = [list(part) if isinstance(part, Iterator) else part for part in reduced]
-    return [type(value).__module__, type(value).__qualname__, *parts]
-
-
-def _available_bytes() -> float:
-    """Memory that is available now (Linux), or half of all there is (macOS)."""
-    try:
-        return 1024 * int(re.findall(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text())[0])
-    except (OSError, IndexError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2

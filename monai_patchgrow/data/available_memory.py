@@ -1,0 +1,37 @@
+"""How much memory a process may still take."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+__all__ = ["available_bytes"]
+
+
+def available_bytes() -> float:
+    """Memory that is available now, bytes: what the system has (Linux), within what a container or a SLURM job may
+    take (cgroup v2); elsewhere half of all that there is.
+    """
+    try:
+        free = 1024 * int(re.findall(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text())[0])
+    except (OSError, IndexError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
+    return min([free, *_left_in_cgroups(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
+
+
+def _left_in_cgroups(membership: Path, root: Path) -> list[int]:
+    """What is left of the limit of each group that the process is in, bytes; groups without a limit are left out."""
+    try:
+        inside = re.findall(r"^0::/(.*)$", membership.read_text(), re.MULTILINE)[0]
+    except (OSError, IndexError):
+        return []
+    left = []
+    for folder in (root / inside, *(root / inside).parents):
+        try:
+            limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        except OSError:  # the root of all groups has no limit
+            continue
+        if limit != "max":
+            left.append(max(0, int(limit) - int(used)))
+    return left
