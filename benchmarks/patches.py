@@ -73,8 +73,7 @@ def make_ways(shape: tuple[int, ...], patches: int) -> dict[str, Callable[[], An
     indexed = FgBgToIndicesd("label")({"image": image, "label": label})
 
     def ours(**options: Any) -> RandPatchesd:
-        options = {"num_classes": 3, "num_samples": patches, "indices_key": "label_cls_indices", **options}
-        return RandPatchesd(KEYS, "label", PATCH, **options)
+        return RandPatchesd(KEYS, "label", PATCH, num_classes=3, num_samples=patches, **options)
 
     def stock(**options: Any) -> RandCropByPosNegLabeld:
         return RandCropByPosNegLabeld(KEYS, "label", PATCH, pos=1, neg=1, num_samples=patches, **options)

@@ -57,8 +57,9 @@ class RandPatchesd(Randomizable, MapTransform):
         spatial_size: voxels per axis; read at call time, so a ``PatchSize`` can stand here.
         num_classes: classes of the label, background included.
         num_samples: patches per volume; a ``PatchCount`` can stand here.
-        indices_key: where ``ClassesToIndicesd`` left the voxels of each class (its ``max_samples_per_class`` bounds
-            their memory, see `LOCATIONS_PER_CLASS`); without, they are found anew each time, which is slow.
+        indices_key: where ``ClassesToIndicesd`` left the voxels of each class (default: under the name that it takes
+            by itself); its ``max_samples_per_class`` bounds their memory, see `LOCATIONS_PER_CLASS`. Where nothing is
+            there they are found anew for each volume, which is slow.
         label_padding: label outside of the volume: 0, or what the loss ignores.
         foreground_fraction: share of the patches that are centred on foreground.
         recipe: rotation and scaling; without, patches are drawn straight.
@@ -100,7 +101,7 @@ class RandPatchesd(Randomizable, MapTransform):
         self.spatial_size = spatial_size
         self.num_classes = num_classes
         self.num_samples = num_samples
-        self.indices_key = indices_key
+        self.indices_key = f"{label_key}_cls_indices" if indices_key is None else indices_key
         self.label_padding = label_padding
         self.foreground_fraction = foreground_fraction
         self.recipe = recipe
@@ -124,9 +125,8 @@ class RandPatchesd(Randomizable, MapTransform):
 
     def _class_locations(self, data: Mapping[Hashable, Any]) -> list[np.ndarray]:
         """Flat voxel indices of each foreground class."""
-        if self.indices_key is not None:
-            indices = data[self.indices_key]
-        else:
+        indices = data.get(self.indices_key)
+        if indices is None:
             indices = map_classes_to_indices(data[self.label_key], self.num_classes)
         return [np.asarray(voxels) for voxels in indices[1:]]
 

@@ -5,6 +5,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from monai_patchgrow.handlers.throughput import EpochThroughput, Throughput
+from monai_patchgrow.transforms.patches import WITHOUT_FOREGROUND
 
 
 def make_batch(patches=2, *, channels=1, foreground=3):
@@ -37,6 +38,13 @@ def test_foreground_is_every_label_above_zero():
 
 def test_share_of_foreground():
     assert run([make_batch(1, foreground=5)]).epoch.foreground_share == 0.25
+
+
+def test_patches_that_found_no_foreground_are_counted():
+    batch = {**make_batch(3), WITHOUT_FOREGROUND: torch.tensor([True, False, True])}
+    throughput = run([batch, make_batch(2)], max_epochs=2)
+    assert throughput.epoch.patches_without_foreground == 2
+    assert throughput.total.patches_without_foreground == 4
 
 
 def test_epoch_starts_at_zero_and_total_goes_on():

@@ -207,7 +207,11 @@ def test_indices_of_a_cache_are_taken():
         torch.tensor([], dtype=torch.long),
         item["label_cls_indices"][2],
     ]
-    drawn = patches(40, item, indices_key="label_cls_indices", foreground_fraction=1.0)
+    drawn = patches(40, item, foreground_fraction=1.0)
+    assert set(centre_classes(drawn["label"])) == {2}
+    item["elsewhere"] = item.pop("label_cls_indices")
+    assert set(centre_classes(patches(40, item, foreground_fraction=1.0)["label"])) == {1, 2}
+    drawn = patches(40, item, indices_key="elsewhere", foreground_fraction=1.0)
     assert set(centre_classes(drawn["label"])) == {2}
 
 

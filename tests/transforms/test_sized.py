@@ -21,6 +21,7 @@ from monai.transforms import (
 )
 
 from monai_patchgrow import PatchCount, PatchSize
+from monai_patchgrow.transforms import RandPatchesd
 from monai_patchgrow.transforms.sized import refuse_cached_patch_size, share_patch_size
 
 FULL = (16, 16, 16)
@@ -37,6 +38,12 @@ def volume():
     label = torch.zeros(1, 24, 24, 24)
     label[:, 4:20, 4:20, 4:20] = 1
     return {"image": torch.rand(1, 24, 24, 24), "label": label}
+
+
+def test_our_own_draw_follows_too():
+    draw = RandPatchesd(KEYS, "label", FULL, num_classes=2)
+    share(Compose([draw]), most_per_volume=2)
+    assert draw(volume())["image"].shape == (2, 1, 8, 8, 8)
 
 
 CROPS = {
