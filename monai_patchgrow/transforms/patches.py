@@ -48,7 +48,7 @@ class RandPatchesd(Randomizable, MapTransform):
 
     Where `recipe` asks for rotation or scaling, the patch is drawn through the rotated and scaled grid: its corners
     show the volume, not padding. Outside of the volume an image has the value that :class:`BackgroundValued` left
-    beside it, else 0.
+    beside it, else 0: nnU-Net's, and what MONAI's SlidingWindowInferer pads with unless it is given a ``cval``.
 
     Args:
         keys: what to draw, channel first ``(C, *shape)``, all of one shape; everything but `label_key` is
@@ -70,7 +70,8 @@ class RandPatchesd(Randomizable, MapTransform):
         `WITHOUT_FOREGROUND` the patches that a volume without any foreground gave from anywhere instead.
 
     Raises:
-        ValueError: a `foreground_fraction` outside of 0 to 1; a patch of another number of axes than the volume.
+        ValueError: a `foreground_fraction` outside of 0 to 1; a patch or a recipe of another number of axes than the
+            volume.
 
     >>> label = torch.zeros(1, 16, 16)
     >>> label[:, 2, 3] = 1
@@ -112,6 +113,10 @@ class RandPatchesd(Randomizable, MapTransform):
         size = tuple(self.spatial_size)
         if len(size) != len(shape):
             raise ValueError(f"spatial_size must have one entry per axis of the volume {shape}, got {size}")
+        if self.recipe and self.recipe.spatial_dims != len(shape):
+            raise ValueError(
+                f"recipe must be for the volume's {len(shape)} axes, got one for {self.recipe.spatial_dims}"
+            )
         locations = self._class_locations(data)
         wanted = self._foreground_turns()
         starts = draw_starts(self.R, shape=shape, patch_size=size, class_locations=locations, on_foreground=wanted)
@@ -159,7 +164,8 @@ class RandPatchesd(Randomizable, MapTransform):
 class BackgroundValued(MapTransform):
     """Leaves beside each image what its background is after normalisation: the lowest value of each channel.
 
-    A deterministic transform, behind the normalisation. Where that is masked, and background 0, leave it out.
+    A deterministic transform, behind the normalisation, for images whose lowest value is background's, such as CT that
+    was clipped. Inference has to pad with the same value.
 
     Args:
         keys: images ``(C, *shape)``; the value is left as ``(C,)`` under the key with ``_background`` behind.

@@ -69,6 +69,11 @@ class AugmentationRecipe:
     gamma_prob: float = 0.3
     gamma_range: Range = (0.7, 1.5)
 
+    @property
+    def spatial_dims(self) -> int:
+        """Axes of the patches that the recipe is for: 2 or 3."""
+        return 2 if len(self.rotation_degrees) == 1 else 3
+
     @classmethod
     def nnunet(
         cls,

@@ -118,6 +118,11 @@ def test_wrong_number_of_axes():
         patches(size=(4, 4))
 
 
+def test_recipe_for_another_number_of_axes():
+    with pytest.raises(ValueError, match="recipe must be for the volume's 3 axes, got one for 2"):
+        patches(recipe=AugmentationRecipe.nnunet((32, 32)))
+
+
 @pytest.mark.parametrize("fraction", [-0.1, 1.1])
 def test_wrong_fraction(fraction):
     with pytest.raises(ValueError, match="foreground_fraction must be between 0 and 1"):
