@@ -20,13 +20,12 @@ from typing import Any
 
 import fire
 import torch
+from task04 import BUNDLE, ROOT, find_task04
 
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.tools.compare import train
 from monai_patchgrow.tools.report import Run, dice_table, plot_dice, read_run, summary_json
 
-ROOT = Path(__file__).parents[1]
-BUNDLE = ROOT / "bundles" / "hippocampus_segmentation_patchgrow"
 SETTINGS = {"features": [16, 32, 64, 128], "batch_size": 2, "fold": 0}
 
 
@@ -37,31 +36,31 @@ def measure(
     curricula: Sequence[str] = ("constant", "efficiency"),
     output_dir: str = "runs/task04_curricula",
     iterations_per_epoch: int = 20,
-    augment: bool = True,
     num_workers: int = 1,
+    name: str = "",
+    **overrides: Any,
 ) -> None:
     """Train every curriculum with every seed for every number of iterations, and write the results.
 
-    `augment=False` leaves out the recipe's augmentation. Stages are counted in epochs: an `iterations_per_epoch`
-    that makes the epochs a multiple of the stages keeps them equally long.
+    Further keys of the bundle's train.json may follow (``--augment False``, ``--mirror_axes []``); `name` then tells
+    the results from others. Stages are counted in epochs: an `iterations_per_epoch` that makes the epochs a multiple
+    of the stages keeps them equally long.
     """
     settings = {
         **SETTINGS,
         "iterations_per_epoch": iterations_per_epoch,
-        "augment": augment,
         "num_workers": num_workers,
+        **overrides,
     }
-    data_root = Path(os.environ.get("PATCHGROW_DATA", ROOT.parent / "shared" / "data"))
-    dataset_dir = Path(data) if data else data_root / "Task04_Hippocampus"
     for number in iterations:
         epochs = number // iterations_per_epoch
         runs = []
         for seed in seeds:
             for curriculum in curricula:
-                folder = Path(output_dir) / _name(number, augment) / f"{curriculum}_seed{seed}"
+                folder = Path(output_dir) / _title(number, name) / f"{curriculum}_seed{seed}"
                 train(
                     BUNDLE,
-                    dataset_dir=dataset_dir,
+                    dataset_dir=find_task04(data),
                     cache_dir=Path(output_dir) / "preprocessed",
                     output_dir=folder,
                     curriculum=curriculum,
@@ -71,11 +70,11 @@ def measure(
                     **settings,
                 )
                 runs.append(read_run(folder, label=curriculum))
-        _write(_name(number, augment), {**settings, "max_epochs": epochs}, list(seeds), runs)
+        _write(_title(number, name), {**settings, "max_epochs": epochs}, list(seeds), runs)
 
 
-def _name(iterations: int, augment: bool) -> str:
-    return f"task04_{iterations}_iterations" + ("" if augment else "_without_augmentation")
+def _title(iterations: int, name: str) -> str:
+    return f"task04_{iterations}_iterations" + (f"_{name}" if name else "")
 
 
 def _write(name: str, settings: dict[str, Any], seeds: list[int], runs: list[Run]) -> None:
