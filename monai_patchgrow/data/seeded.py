@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from monai.data.utils import set_rnd
 from monai.transforms import Randomizable
 from torch.utils.data import Dataset, Sampler
 
-from monai_patchgrow.state.drawn_sample import drawn_sample
+from monai_patchgrow.state.drawn_sample import DrawnPatches, drawn_sample
 
 __all__ = ["SeededDataLoader", "SeededIndex", "SeededSampler", "mix_seed"]
 
@@ -33,27 +33,17 @@ class SeededIndex(int):
 
     seed: seed of the sample (32 bits).
     position: number of the sample within its epoch, from 0.
-    patch_size, patch_count: voxels per axis of its patches, and how many; None where nobody told the sampler.
+    patches: size and number of its patches; None where nobody told the sampler.
     """
 
     seed: int
     position: int
-    patch_size: tuple[int, ...] | None
-    patch_count: int | None
+    patches: DrawnPatches | None
 
-    def __new__(
-        cls,
-        index: int,
-        seed: int = 0,
-        position: int = 0,
-        patch_size: Sequence[int] | None = None,
-        patch_count: int | None = None,
-    ) -> SeededIndex:
+    def __new__(cls, index: int, seed: int = 0, position: int = 0, patches: DrawnPatches | None = None) -> SeededIndex:
         """The index, with what its sample depends on."""
         instance = super().__new__(cls, index)
-        instance.seed, instance.position = seed, position
-        instance.patch_size = None if patch_size is None else tuple(patch_size)
-        instance.patch_count = patch_count
+        instance.seed, instance.position, instance.patches = seed, position, patches
         return instance
 
 
@@ -65,12 +55,12 @@ class SeededSampler(Sampler[int]):
         seed: seed of the whole run.
         num_samples: indices per iteration over the sampler (default: one pass); more than one pass is drawn
             where that takes several.
-        batch_size: indices per batch; only counts where `patches_at` is set.
+        batch_size, drop_last: the loader's; they only count where `patches_at` is set.
 
     Attributes:
-        patches_at: what the patches of a batch are, as a function of (epoch, batch within the epoch), both from 1:
-            their size (voxels per axis) and how many are drawn of a volume. It travels with each index, so workers
-            that draw ahead are never late.
+        patches_at: what the patches of a sample are, as a function of (epoch, batch within the epoch, sample within
+            the batch), the first two from 1, the last from 0. It travels with each index, so workers that draw ahead
+            are never late.
 
     >>> sampler = SeededSampler(range(3), seed=0, num_samples=5)
     >>> first = list(sampler)
@@ -83,11 +73,20 @@ class SeededSampler(Sampler[int]):
     False
     """
 
-    patches_at: Callable[[int, int], tuple[Sequence[int], int]] | None = None
+    patches_at: Callable[[int, int, int], DrawnPatches] | None = None
 
-    def __init__(self, data_source: Sized, *, seed: int, num_samples: int | None = None, batch_size: int = 1) -> None:
+    def __init__(
+        self,
+        data_source: Sized,
+        *,
+        seed: int,
+        num_samples: int | None = None,
+        batch_size: int = 1,
+        drop_last: bool = False,
+    ) -> None:
         self.data_source = data_source
         self.batch_size = batch_size
+        self.drop_last = drop_last
         self.seed = seed
         self.num_samples = len(data_source) if num_samples is None else num_samples
         self.epoch = 0
@@ -113,14 +112,16 @@ class SeededSampler(Sampler[int]):
             index = order[drawn % length]
             position = self.finished_rounds * self.num_samples + drawn
             seed = mix_seed(self.seed, self.epoch, number, index)
-            yield SeededIndex(index, seed, position, *self._patches(drawn))
+            yield SeededIndex(index, seed, position, self._patches(drawn))
 
-    def _patches(self, drawn: int) -> tuple[Sequence[int] | None, int | None]:
-        """Size and count of the batch that the sample of this number within the round belongs to."""
+    def _patches(self, drawn: int) -> DrawnPatches | None:
+        """The patches of the sample of this number within the round."""
         if self.patches_at is None:
-            return None, None
-        batches_per_round = -(-self.num_samples // self.batch_size)
-        return self.patches_at(self.epoch, self.finished_rounds * batches_per_round + drawn // self.batch_size + 1)
+            return None
+        batches, rest = divmod(self.num_samples, self.batch_size)
+        batches_per_round = batches if self.drop_last or not rest else batches + 1
+        batch, sample = divmod(drawn, self.batch_size)
+        return self.patches_at(self.epoch, self.finished_rounds * batches_per_round + batch + 1, sample)
 
 
 class SeededDataLoader(DataLoader):
@@ -160,6 +161,7 @@ class SeededDataLoader(DataLoader):
             seed=seed,
             num_samples=num_samples,
             batch_size=batch_size,
+            drop_last=options.get("drop_last", False),
         )
         options.setdefault("persistent_workers", num_workers > 0)
         # The loader's own generator: without it every new iterator would move torch's global one.
@@ -196,7 +198,7 @@ class _SeededDataset(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: Any) -> Any:
-        drawn = drawn_sample.set(position=index.position, patch_size=index.patch_size, patch_count=index.patch_count)
+        drawn = drawn_sample.set(position=index.position, patches=index.patches)
         with drawn, _seeded_globals(index.seed):
             transform = getattr(self.dataset, "transform", None)
             if isinstance(transform, Randomizable):

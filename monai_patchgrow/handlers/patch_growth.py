@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,8 +12,10 @@ from monai.data import ThreadDataLoader
 
 from monai_patchgrow.data.seeded import SeededDataLoader
 from monai_patchgrow.handlers.redraw import redrawn
+from monai_patchgrow.handlers.reproducibility import seed_of
 from monai_patchgrow.schedules import GrowthSchedule, Stage
 from monai_patchgrow.state import PatchCount, PatchSize
+from monai_patchgrow.state.drawn_sample import DrawnPatches
 from monai_patchgrow.transforms.sized import refuse_cached_patch_size, share_patch_size
 
 __all__ = ["PatchGrowth"]
@@ -44,7 +46,7 @@ class PatchGrowth:
             its random crops are made to read the shared values (see
             :func:`monai_patchgrow.transforms.share_patch_size`).
         image_key: the key of the batch whose tensor ``(B, C, *patch)`` is checked.
-        seed: seed of the draws of the curriculum ``random``.
+        seed: seed of the draws of the curriculum ``random``; that of a Reproducibility on the trainer comes first.
 
     Raises:
         ValueError: neither `patch_size` nor `transform`; what ``share_patch_size`` refuses; several patches
@@ -109,6 +111,7 @@ class PatchGrowth:
 
     def __call__(self, engine: Engine) -> None:
         """Enter the stage of ``engine.state.epoch``."""
+        self.seed = seed_of(engine, self.seed)
         stage = self.schedule.stage_at(engine.state.epoch)
         count = self._patches_per_volume(stage)
         changes = stage.patch_size != tuple(self.patch_size) or self.patch_count not in (None, count)
@@ -136,7 +139,7 @@ class PatchGrowth:
         self._has_iterator = False
         self._meet_loader(engine.state.dataloader)
         if isinstance(engine.state.dataloader, SeededDataLoader):
-            engine.state.dataloader.sampler.patches_at = self._patches_teller(engine)
+            engine.state.dataloader.sampler.patches_at = self._patches_teller(engine.state.epoch_length or 0)
         if engine.state.max_epochs is not None and engine.state.max_epochs > self.schedule.max_epochs:
             raise ValueError(
                 f"the trainer runs {engine.state.max_epochs} epochs, the schedule plans {self.schedule.max_epochs}: "
@@ -149,16 +152,23 @@ class PatchGrowth:
                 *(engine.state.max_epochs, self.schedule.stages[-1].first_epoch),
             )
 
-    def _patches_teller(self, engine: Engine) -> Callable[[int, int], tuple[tuple[int, ...], int]]:
-        """What a loader asks for the patches of each of its batches; see `SeededSampler`."""
-        length = engine.state.epoch_length or 0
+    def _patches_teller(self, epoch_length: int) -> Callable[[int, int, int], DrawnPatches]:
+        """What a loader asks for the patches of each of its samples; see `SeededSampler`.
 
-        def patches_at(epoch: int, batch: int) -> tuple[tuple[int, ...], int]:
-            iteration = (epoch - 1) * length + batch
-            size = self.schedule.patch_size_at(epoch=epoch, iteration=iteration, seed=self.seed)
-            return size, self._patches_per_volume(self.schedule.stage_at(epoch))
+        All volumes of a batch give as many patches, the first ones one more where the batch is no multiple.
+        """
 
-        return patches_at
+        def patches_at(epoch: int, batch: int, sample: int) -> DrawnPatches:
+            size = self._size_at(epoch=epoch, iteration=(epoch - 1) * epoch_length + batch)
+            wanted = self.schedule.stage_at(epoch).batch_size
+            each, rest = divmod(wanted, self._volumes)
+            before = (batch - 1) * wanted + sample * each + min(sample, rest)
+            return DrawnPatches(size, each + (sample < rest), before)
+
+        return patches_at  # it must not hold the engine: a loader in a circle ends its workers late
+
+    def _size_at(self, *, epoch: int, iteration: int) -> tuple[int, ...]:
+        return self.schedule.patch_size_at(epoch=epoch, iteration=iteration, seed=self.seed)
 
     def _tell_epoch(self, engine: Engine) -> None:
         """Let a loader know the epoch, where no Reproducibility has done so."""
@@ -175,9 +185,7 @@ class PatchGrowth:
         state.num_stages = len(self.schedule.stages)
 
     def _draw_size(self, engine: Engine) -> None:
-        size = self.schedule.patch_size_at(
-            epoch=engine.state.epoch, iteration=engine.state.iteration + 1, seed=self.seed
-        )
+        size = self._size_at(epoch=engine.state.epoch, iteration=engine.state.iteration + 1)
         self.patch_size.set(size)
         engine.state.patch_size = size
 
@@ -196,7 +204,8 @@ class PatchGrowth:
             )
         wanted = engine.state.stage.batch_size
         if len(image) > wanted:
-            engine.state.batch = {key: _first(value, wanted, of=len(image)) for key, value in batch.items()}
+            kept = [number * len(image) // wanted for number in range(wanted)]  # some of every volume
+            engine.state.batch = {key: _pick(value, kept, of=len(image)) for key, value in batch.items()}
 
     def _meet_loader(self, loader: Any) -> None:
         """Take the volumes per batch from the loader, and refuse one that can't serve the plan."""
@@ -233,6 +242,7 @@ def _volumes_per_batch(loader: Any) -> int | None:
     return getattr(loader, "batch_size", None) or getattr(sampler, "batch_size", None)
 
 
-def _first(value: Any, count: int, *, of: int) -> Any:
-    is_batched = hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping)) and len(value) == of
-    return value[:count] if is_batched else value
+def _pick(value: Any, kept: Sequence[int], *, of: int) -> Any:
+    if not hasattr(value, "__len__") or isinstance(value, (str, bytes, Mapping)) or len(value) != of:
+        return value
+    return [value[number] for number in kept] if isinstance(value, list) else value[kept]

@@ -82,7 +82,7 @@ class PatchSize(_Shared, Sequence[int]):
         return f"PatchSize({', '.join(map(str, self))})"
 
     def _read(self) -> tuple[int, ...]:
-        return drawn_sample.patch_size or tuple(self._values.tolist())
+        return drawn_sample.patches.size if drawn_sample.patches else tuple(self._values.tolist())
 
 
 @total_ordering
@@ -111,7 +111,7 @@ class PatchCount(_Shared):
         self._values.fill_(_parse_positive("patch_count", count))
 
     def __index__(self) -> int:
-        return drawn_sample.patch_count or int(self._values.item())
+        return drawn_sample.patches.count if drawn_sample.patches else int(self._values.item())
 
     def __int__(self) -> int:
         return self.__index__()

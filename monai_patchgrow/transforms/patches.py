@@ -70,8 +70,8 @@ class RandPatchesd(Randomizable, MapTransform):
         `WITHOUT_FOREGROUND` the patches that a volume without any foreground gave from anywhere instead.
 
     Raises:
-        ValueError: a `foreground_fraction` outside of 0 to 1; a patch or a recipe of another number of axes than the
-            volume.
+        ValueError: a `foreground_fraction` outside of 0 to 1; a `label_padding` that the label can't hold; a patch or
+            a recipe of another number of axes than the volume.
 
     >>> label = torch.zeros(1, 16, 16)
     >>> label[:, 2, 3] = 1
@@ -137,8 +137,12 @@ class RandPatchesd(Randomizable, MapTransform):
 
     def _foreground_turns(self) -> np.ndarray:
         count = int(self.num_samples)
-        before = drawn_sample.position
-        phase = self.R.random_sample() if before is None else before * count * self.foreground_fraction
+        if drawn_sample.patches is not None:
+            phase = drawn_sample.patches.before * self.foreground_fraction
+        elif drawn_sample.position is not None:
+            phase = drawn_sample.position * count * self.foreground_fraction
+        else:
+            phase = self.R.random_sample()
         return foreground_turns(count, fraction=self.foreground_fraction, phase=phase)
 
     def _draw(
@@ -151,7 +155,7 @@ class RandPatchesd(Randomizable, MapTransform):
     ) -> Tensor:
         volume = torch.as_tensor(data[key]).as_subclass(Tensor)
         is_label = key == self.label_key
-        padding = volume.new_full((len(volume),), self.label_padding) if is_label else _background(data, key, volume)
+        padding = self._label_padding(volume) if is_label else _background(data, key, volume)
         patches = gather_patches(volume, starts=starts, patch_size=size, padding=padding)
         patches = patches if is_label else patches.to(torch.float32)
         affected, matrices = warps
@@ -159,6 +163,12 @@ class RandPatchesd(Randomizable, MapTransform):
             options = {"starts": starts[affected], "matrices": matrices, "patch_size": size, "padding": padding}
             patches[torch.from_numpy(affected)] = gather_warped(volume, is_label=is_label, **options)
         return patches
+
+    def _label_padding(self, label: Tensor) -> Tensor:
+        padding = torch.tensor([self.label_padding]).to(label.dtype)
+        if padding.item() != self.label_padding:
+            raise ValueError(f"label_padding must fit the label's type {label.dtype}, got {self.label_padding}")
+        return padding
 
 
 class BackgroundValued(MapTransform):

@@ -12,6 +12,7 @@ from torch.utils.data import Subset
 
 from monai_patchgrow.data import SeededDataLoader
 from monai_patchgrow.data.seeded import SeededIndex, SeededSampler, mix_seed
+from monai_patchgrow.state.drawn_sample import DrawnPatches
 
 ITEMS = [{"image": torch.linspace(number, number + 1, 4)[None]} for number in range(6)]
 NOISE = RandGaussianNoised("image", prob=1.0)
@@ -206,3 +207,36 @@ def test_epoch_is_one_pass_by_default():
 def test_empty_data_set_is_refused():
     with pytest.raises(ValueError, match=r"^the data set is empty: there is nothing to load$"):
         SeededDataLoader(Dataset([]))
+
+
+# what the patches of each sample are
+
+
+def told(sampler, *, rounds=1):
+    """What `patches_at` is asked for, over some rounds of an epoch."""
+    asked = []
+    sampler.patches_at = lambda *place: asked.append(place)
+    sampler.set_epoch(3)
+    for number in range(rounds):
+        sampler.finished_rounds = number
+        list(sampler)
+    return asked
+
+
+def test_patches_are_asked_for_by_epoch_batch_and_sample():
+    sampler = SeededSampler(range(5), seed=0, batch_size=2)
+    assert told(sampler, rounds=2) == [
+        (3, 1, 0), (3, 1, 1), (3, 2, 0), (3, 2, 1), (3, 3, 0),
+        (3, 4, 0), (3, 4, 1), (3, 5, 0), (3, 5, 1), (3, 6, 0),
+    ]  # fmt: skip
+
+
+def test_a_batch_that_the_loader_drops_is_not_counted():
+    sampler = SeededSampler(range(5), seed=0, batch_size=2, drop_last=True)
+    assert told(sampler, rounds=2)[5:7] == [(3, 3, 0), (3, 3, 1)]
+
+
+def test_what_was_told_travels_to_workers():
+    index = pickle.loads(pickle.dumps(SeededIndex(3, 4, 5, DrawnPatches((8, 8), 2, 10))))
+    assert (int(index), index.seed, index.position) == (3, 4, 5)
+    assert index.patches == DrawnPatches(size=(8, 8), count=2, before=10)

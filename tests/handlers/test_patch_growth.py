@@ -219,15 +219,15 @@ def test_all_tensors_of_a_batch_are_cut_alike():
     assert make_odd_batches(lambda engine, batch: len(batch["label"])) == [12, 6, 3]
 
 
-def test_batch_that_was_cut_keeps_its_first_patches():
+def test_batch_that_was_cut_keeps_patches_of_every_volume():
     size, seen = PatchSize((8,)), []
-    schedule = GrowthSchedule.plan(patch_size=(8,), total_stride=(8,), batch_size=3, max_epochs=1)
+    schedule = GrowthSchedule.plan(patch_size=(8,), total_stride=(8,), batch_size=4, max_epochs=1)
     engine = Engine(lambda engine, batch: seen.append(batch))
     PatchGrowth(schedule, size).attach(engine)
-    image = torch.arange(4.0).reshape(4, 1, 1).expand(4, 1, 8)
-    engine.run([{"image": image, "name": ["a", "b", "c", "d"], "task": "Task04", "spacing": torch.ones(3)}])
-    assert seen[0]["image"][:, 0, 0].tolist() == [0, 1, 2]
-    assert seen[0]["name"] == ["a", "b", "c"]
+    image = torch.arange(6.0).reshape(6, 1, 1).expand(6, 1, 8)  # two of each of three volumes
+    engine.run([{"image": image, "name": [*"abcdef"], "task": "Task04", "spacing": torch.ones(3)}])
+    assert seen[0]["image"][:, 0, 0].tolist() == [0, 1, 3, 4]
+    assert seen[0]["name"] == ["a", "b", "d", "e"]
     assert seen[0]["task"] == "Task04"
     assert seen[0]["spacing"].tolist() == [1, 1, 1]
 

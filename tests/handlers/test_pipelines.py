@@ -147,24 +147,32 @@ def test_random_has_one_size_per_batch_with_any_number_of_workers(epoch_length, 
     assert wait_for_no_children() == []
 
 
+@pytest.mark.parametrize("context", ["fork", "spawn"])
 @pytest.mark.parametrize("curriculum", ["performance", "efficiency"])
-def test_many_patches_a_volume_with_workers(curriculum, tmp_path):
+def test_many_patches_a_volume_with_workers(curriculum, context, tmp_path):
     schedule = GrowthSchedule.plan(
         patch_size=(16, 16), total_stride=(4, 4), batch_size=3, max_epochs=7, curriculum=curriculum
     )
     size, count = PatchSize((16, 16)), PatchCount()
     draw = RandPatchesd(["image", "label"], "label", size, num_classes=2, num_samples=count)
-    items = [{"image": torch.rand(1, 20, 12), "label": torch.ones(1, 20, 12)} for _ in range(6)]
+    items = [{"image": torch.full((1, 20, 12), float(number)), "label": torch.ones(1, 20, 12)} for number in range(6)]
     loader = SeededDataLoader(
-        PreprocessedDataset(items, Compose([ScaleIntensityd("image"), draw]), tmp_path, progress=False),
+        PreprocessedDataset(items, Compose([draw]), tmp_path, progress=False),
         batch_size=3,
         num_workers=2,
         iterations_per_epoch=4,
         collate_fn=concatenate_patches,
+        multiprocessing_context=context,
     )
-    seen = []
-    trainer = Engine(lambda engine, batch: seen.append((tuple(batch["image"].shape[2:]), len(batch["label"]))))
+    seen, volumes = [], []
+
+    def step(engine, batch):
+        seen.append((tuple(batch["image"].shape[2:]), len(batch["label"])))
+        volumes.append(len(batch["image"].flatten(1).amax(1).unique()))
+
+    trainer = Engine(step)
     PatchGrowth(schedule, size, count).attach(trainer)
     trainer.run(loader, max_epochs=7)
     stages = [schedule.stage_at(epoch) for epoch in range(1, 8) for _ in range(4)]
     assert seen == [(stage.patch_size, stage.batch_size) for stage in stages]
+    assert set(volumes) == {3}  # every volume of a batch gives some, also where the patches are no multiple

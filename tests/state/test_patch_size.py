@@ -2,12 +2,14 @@
 
 import copy
 import multiprocessing
+import threading
 
 import numpy as np
 import pytest
 import torch
 
 from monai_patchgrow import PatchCount, PatchSize
+from monai_patchgrow.state.drawn_sample import DrawnPatches, drawn_sample
 
 
 def test_size_is_a_sequence_of_ints():
@@ -79,3 +81,19 @@ def test_another_process_sees_a_change(method):
     process.join(30)
     assert process.exitcode == 0
     assert not multiprocessing.active_children()
+
+
+def test_what_a_loader_tells_comes_first_while_it_draws():
+    size, count = PatchSize((8, 8)), PatchCount(2)
+    with drawn_sample.set(position=0, patches=DrawnPatches(size=(4, 6), count=5, before=0)):
+        assert (tuple(size), int(count)) == ((4, 6), 5)
+    assert (tuple(size), int(count)) == ((8, 8), 2)
+
+
+def test_what_a_loader_tells_stays_within_its_thread():
+    size, seen = PatchSize((8, 8)), []
+    with drawn_sample.set(position=0, patches=DrawnPatches(size=(4, 6), count=5, before=0)):
+        thread = threading.Thread(target=lambda: seen.append(tuple(size)))
+        thread.start()
+        thread.join()
+    assert seen == [(8, 8)]

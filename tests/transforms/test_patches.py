@@ -15,7 +15,7 @@ from scipy import stats
 
 from monai_patchgrow import PatchCount, PatchSize
 from monai_patchgrow.data import SeededDataLoader
-from monai_patchgrow.state.drawn_sample import drawn_sample
+from monai_patchgrow.state.drawn_sample import DrawnPatches, drawn_sample
 from monai_patchgrow.transforms import AugmentationRecipe, BackgroundValued, RandPatchesd, concatenate_patches
 from monai_patchgrow.transforms.patches import WITHOUT_FOREGROUND
 
@@ -203,6 +203,20 @@ def test_turns_go_on_over_the_volumes_of_a_batch():
         with drawn_sample.set(position=position):
             shares += [label > 0 for label in centre_classes(patches(3, foreground_fraction=1 / 3)["label"])]
     assert shares[2::3] == [True] * 4
+
+
+def test_turns_go_on_where_volumes_give_different_numbers_of_patches():
+    turns = []
+    for before, count in ((0, 3), (3, 2), (5, 3)):
+        with drawn_sample.set(position=before, patches=DrawnPatches(SIZE, count, before)):
+            drawn = patches(PatchCount(1), {**volume(), "label": volume()["label"] * 0}, foreground_fraction=0.5)
+            turns += drawn[WITHOUT_FOREGROUND].tolist()  # of the patches whose turn it was, there being no foreground
+    assert turns == [False, True] * 4
+
+
+def test_padding_that_the_label_can_t_hold():
+    with pytest.raises(ValueError, match=r"label_padding must fit the label's type torch.uint8, got -1"):
+        patches(label_padding=-1)
 
 
 def test_indices_of_a_cache_are_taken():
