@@ -5,6 +5,7 @@ from __future__ import annotations
 from ignite.engine import Engine, Events
 
 from monai_patchgrow.data.seeded import mix_seed
+from monai_patchgrow.handlers.reproducibility import seed_of
 from monai_patchgrow.transforms.augment import BatchAugmentation
 
 __all__ = ["AugmentBatches"]
@@ -18,7 +19,7 @@ class AugmentBatches:
 
     Args:
         augmentation: what to do with a batch.
-        seed: seed of the run, at least 0.
+        seed: seed of the run, at least 0; that of a :class:`Reproducibility` on the same trainer comes first.
         image_key, label_key: keys of the batch: image ``(B, C, *patch)`` in float32, label ``(B, 1, *patch)``.
     """
 
@@ -44,6 +45,6 @@ class AugmentBatches:
         state = engine.state
         image = state.batch[self.image_key].to(state.device, non_blocking=True)
         label = state.batch[self.label_key].to(state.device, non_blocking=True)
-        seed = mix_seed(self.seed, state.iteration)
+        seed = mix_seed(seed_of(engine, self.seed), state.iteration)
         image, label = self.augmentation(image, label, seed=seed)
         state.batch = {**state.batch, self.image_key: image, self.label_key: label}

@@ -96,8 +96,8 @@ class ResumableRun:
 
     def _load(self, engine: Engine) -> None:
         checkpoint = self._read(engine)
-        # A scaler is made when the run starts, and a run without AMP has none to give to one with it.
-        objects = {name: thing for name, thing in self._all_objects(engine).items() if name in checkpoint}
+        # A scaler is made when the run starts; a run without AMP has none to leave, one in bfloat16 an empty one.
+        objects = {name: thing for name, thing in self._all_objects(engine).items() if checkpoint.get(name)}
         Checkpoint.load_objects({**objects, "trainer": engine}, checkpoint)
         _logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
 

@@ -41,7 +41,6 @@ class CompilationLog:
         engine.add_event_handler(Events.STARTED, self._watch)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED | Events.TERMINATE | Events.INTERRUPT, self._unwatch)
-        engine.add_event_handler(Events.EXCEPTION_RAISED, self._unwatch_after)
 
     def __call__(self, engine: Engine) -> None:
         """Log the compilations of the iteration that just ended."""
@@ -51,6 +50,7 @@ class CompilationLog:
             engine.state.compile_seconds, self._seconds = self._seconds, 0.0
 
     def _watch(self) -> None:
+        self._unwatch()
         self._compiler.register_start_callback(self._start_clock)
         self._compiler.register_end_callback(self._stop_clock)
 
@@ -58,10 +58,6 @@ class CompilationLog:
         if self._start_clock in self._compiler.start_callbacks:
             self._compiler.remove_start_callback(self._start_clock)
             self._compiler.remove_end_callback(self._stop_clock)
-
-    def _unwatch_after(self, error: BaseException) -> None:
-        self._unwatch()
-        raise error
 
     def _start_clock(self, _: Any) -> None:
         self._start = time.perf_counter()

@@ -21,8 +21,8 @@ def amp_dtype(device: torch.device | str) -> torch.dtype:
 class LossScaling:
     """Switches a MONAI trainer's loss scaling off where AMP computes in bfloat16.
 
-    bfloat16 has the range of float32, so nothing underflows; the scaler would only look for infinite gradients,
-    for which the CPU waits for the GPU in every step.
+    bfloat16 has the range of float32, so nothing underflows, and looking for infinite gradients in every step is for
+    nothing. Attach it before :class:`ResumableRun`, which loads a checkpoint's scaler.
     """
 
     def attach(self, engine: Engine) -> None:

@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 from monai_patchgrow.data.seeded import SeededDataLoader, mix_seed
 from monai_patchgrow.handlers.redraw import redrawn
 
-__all__ = ["Reproducibility"]
+__all__ = ["Reproducibility", "seed_of"]
 
 _logger = logging.getLogger(__name__)
 
@@ -79,3 +79,9 @@ class Reproducibility:
         if self.deterministic_cudnn:
             torch.backends.cudnn.deterministic = True
             torch.backends.cudnn.benchmark = False
+
+
+def seed_of(engine: Engine, otherwise: int) -> int:
+    """The seed of the engine's Reproducibility, which a resume takes from the checkpoint; without one `otherwise`."""
+    reproducibility = getattr(engine.state, "reproducibility", None)
+    return otherwise if reproducibility is None else reproducibility.seed

@@ -1,7 +1,9 @@
 """AugmentBatches: the batch that the trainer sees, drawn from the seed and the iteration alone."""
 
+from types import SimpleNamespace
+
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 
 from monai_patchgrow.handlers import AugmentBatches
 from monai_patchgrow.transforms import AugmentationRecipe, BatchAugmentation
@@ -14,13 +16,13 @@ def batch():
     return {"image": ramp, "label": ramp.to(torch.int16), "case": "kept"}
 
 
-def run(*, seed=0, epochs=2, start_seed=0, first_iteration=0):
+def run(*, seed=0, epochs=2, start_seed=0, reproducibility=None):
     torch.manual_seed(start_seed)
     seen = []
     engine = Engine(lambda engine, batch: seen.append(engine.state.batch))
     engine.state.device = torch.device("cpu")
     AugmentBatches(BatchAugmentation(RECIPE), seed=seed).attach(engine)
-    engine.add_event_handler(Events.STARTED, lambda: setattr(engine.state, "iteration", first_iteration))
+    engine.state.reproducibility = reproducibility
     engine.run([batch() for _ in range(3)], max_epochs=epochs)
     return seen
 
@@ -51,3 +53,8 @@ def test_the_global_generator_is_left_alone():
     untouched = torch.rand(3)
     run(start_seed=7)
     assert torch.equal(torch.rand(3), untouched)
+
+
+def test_the_seed_of_the_run_comes_first_so_that_a_resumed_one_goes_on_with_it():
+    reproducibility = SimpleNamespace(seed=1)
+    assert same(run(seed=0, reproducibility=reproducibility), run(seed=1))

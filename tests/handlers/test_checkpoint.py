@@ -309,6 +309,16 @@ def test_handlers_and_scaler_of_the_engine_go_along(path):
     assert resumed.engine.scaler.state_dict()["scale"] == 512.0
 
 
+def test_an_empty_scaler_of_bfloat16_is_not_loaded(path):
+    run = Run(path)
+    run.engine.scaler = torch.amp.GradScaler(enabled=False)
+    run.run()
+    resumed = Run(path, resume=True)
+    resumed.engine.scaler = torch.amp.GradScaler("cpu", init_scale=512.0)
+    resumed.run()
+    assert resumed.engine.scaler.state_dict()["scale"] == 512.0
+
+
 def test_refused_checkpoint_stays_as_it_is(path):
     path.parent.mkdir()
     path.write_bytes(b"garbage")
