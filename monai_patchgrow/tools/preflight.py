@@ -10,6 +10,7 @@ from monai_patchgrow.data import DataError, PreprocessedDataset, read_task, spli
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.growth import parse_int
 from monai_patchgrow.tools.one_line import one_line_errors
+from monai_patchgrow.transforms import AugmentationRecipe
 
 __all__ = ["check_resume", "preflight", "preprocess"]
 
@@ -22,6 +23,7 @@ def preflight(
     labels: Mapping[str, str],
     strides: Sequence[Sequence[int]],
     features: Sequence[int],
+    mirror_axes: Sequence[int],
     num_workers: int,
     seed: int,
     positive: Mapping[str, int],
@@ -38,6 +40,7 @@ def preflight(
         labels: the bundle's labels by value; the data must have the same values.
         strides: the network's strides per level and axis.
         features: the network's feature channels per level.
+        mirror_axes: array axes that augmentation mirrors.
         num_workers: loader processes, 0 or more.
         seed: seed of the run, 0 or more.
         positive: further settings that must be integers of at least 1, by name.
@@ -52,7 +55,7 @@ def preflight(
         _check_numbers(positive, minimum=1)
         _check_numbers({"num_workers": num_workers, "seed": seed}, minimum=0)
         _check_switches(boolean)
-        GrowthSchedule.plan(**plan)
+        _check_mirroring(GrowthSchedule.plan(**plan).patch_size, mirror_axes)
         _check_network(strides, features, plan["total_stride"])
         task = read_task(str(dataset_dir))
         if len(task.channels) != len(channels):
@@ -85,6 +88,12 @@ def check_resume(trainer: Any) -> None:
     """
     with one_line_errors():
         trainer.state.resumable_run.check(trainer)
+
+
+def _check_mirroring(patch_size: Sequence[int], mirror_axes: Any) -> None:
+    if not isinstance(mirror_axes, Sequence) or isinstance(mirror_axes, str):
+        raise ValueError(f"mirror_axes must be a list of axes, got {mirror_axes!r}")
+    AugmentationRecipe.nnunet(patch_size, mirror_axes=mirror_axes)
 
 
 def _check_numbers(numbers: Mapping[str, Any], *, minimum: int) -> None:

@@ -28,6 +28,7 @@ SETTINGS = {
     "max_epochs": 100,
     "curriculum": "efficiency",
     "axis_order": [2, 1, 0],
+    "mirror_axes": [0, 1, 2],
 }
 IMAGE, LABEL = "imagesTr/phantom_003.nii.gz", "labelsTr/phantom_003.nii.gz"
 
@@ -185,3 +186,14 @@ def test_exit_status_is_one(tmp_path):
     )
     process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert (process.returncode, process.stderr) == (1, "error: a b\n")
+
+
+@pytest.mark.parametrize(
+    ("axes", "line"),
+    [
+        ([3], "mirror_axes must be one of (0, 1, 2), got 3"),
+        ("[0, 1", "mirror_axes must be a list of axes, got '[0, 1'"),
+    ],
+)
+def test_axes_that_can_t_be_mirrored(phantom_task, axes, line):
+    assert fault(phantom_task, mirror_axes=axes) == line
