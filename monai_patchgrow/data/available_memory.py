@@ -8,6 +8,8 @@ from pathlib import Path
 
 __all__ = ["available_bytes"]
 
+_GROUP_FILES = ("memory.max", "memory.current", "memory.stat")
+
 
 def available_bytes() -> float:
     """Memory that is available now, bytes: what the system has (Linux), within what a container or a SLURM job may
@@ -29,9 +31,10 @@ def _left_in_cgroups(membership: Path, root: Path) -> list[int]:
     left = []
     for folder in (root / inside, *(root / inside).parents):
         try:
-            limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+            limit, used, details = ((folder / name).read_text().strip() for name in _GROUP_FILES)
         except OSError:  # the root of all groups has no limit
             continue
         if limit != "max":
-            left.append(max(0, int(limit) - int(used)))
+            reclaimable = re.findall(r"^inactive_file (\d+)$", details, re.MULTILINE)  # of the page cache
+            left.append(max(0, int(limit) - int(used) + sum(map(int, reclaimable))))
     return left
