@@ -80,6 +80,7 @@ def gather_warped(
     tensor([[[[2.5000, 3.0000, 3.5000]]]])
     """
     sample = _vote if is_label else _interpolate
+    volume = volume if is_label else volume.to(torch.float32)
     points = _grid_points(starts, matrices, patch_size)
     values = torch.cat([sample(volume, some, padding) for some in points.split(_POINTS_AT_ONCE, dim=1)], dim=-1)
     return values.reshape(len(volume), len(starts), *patch_size).movedim(0, 1)
@@ -116,7 +117,7 @@ def _interpolate(image: Tensor, points: Tensor, padding: Tensor) -> Tensor:
     shape = torch.tensor(image.shape[1:])[:, None]
     grid = ((2 * points + 1) / shape - 1).flip(0).T  # torch counts in halves of the volume, last axis first
     grid = grid.reshape(1, *[1] * (len(shape) - 1), -1, len(shape))
-    values = grid_sample(image[None].to(points.dtype), grid, align_corners=False).reshape(len(image), -1)
+    values = grid_sample(image[None], grid, align_corners=False).reshape(len(image), -1)
     covered = torch.minimum(points + 1, shape - points).clamp(0, 1).prod(0)
     return values.addcmul_(padding[:, None].to(values.dtype), 1 - covered)
 
