@@ -78,15 +78,21 @@ def time_stage(stage: Stage, volumes: list[dict[str, Any]], rounds: int) -> dict
 
 def draw(stage: Stage, volumes: list[dict[str, Any]], recipe: AugmentationRecipe | None) -> Callable[[], Any]:
     """What draws one batch of a stage from all volumes."""
-    transform = RandPatchesd(
-        ["image", "label"],
-        "label",
-        stage.patch_size,
-        num_classes=3,
-        num_samples=-(-stage.batch_size // len(volumes)),
-        recipe=recipe,
+    each, rest = divmod(stage.batch_size, len(volumes))
+    transforms = [
+        RandPatchesd(
+            ["image", "label"],
+            "label",
+            stage.patch_size,
+            num_classes=3,
+            num_samples=each + (number < rest),
+            recipe=recipe,
+        )
+        for number in range(len(volumes))
+    ]
+    return lambda: concatenate_patches(
+        [transform(volume) for transform, volume in zip(transforms, volumes, strict=True)]
     )
-    return lambda: concatenate_patches([transform(volume) for volume in volumes])
 
 
 if __name__ == "__main__":

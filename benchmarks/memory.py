@@ -2,10 +2,10 @@
 
     bash scripts/setup.sh plot && . scripts/environment.sh && .venv/bin/python benchmarks/memory.py
 
-Every epoch (two iterations) is a stage of another patch size than the one before, so workers end and start 200 times.
-"In use" is what is resident when the allocator has been told to hand back what it keeps for later (malloc_trim),
-once per round through the sizes; "with reserves" is the largest resident memory of the round as it ran.
-Writes a dated JSON and Markdown to benchmarks/results.
+Every epoch (two iterations) is a stage of another patch size than the one before; the workers live through all of them.
+Main process and workers are added up. "In use" is what is resident when the main process' allocator has been told to
+hand back what it keeps for later (malloc_trim), once per round through the sizes; "with reserves" is the largest
+resident memory of the round as it ran. Writes a dated JSON and Markdown to benchmarks/results.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import gc
+import multiprocessing
 import tempfile
 import warnings
 from pathlib import Path
@@ -60,9 +61,10 @@ def changing_schedule(changes: int) -> GrowthSchedule:
 
 
 def resident_mib() -> float:
-    """Resident memory of this process, MiB (Linux)."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+    """Resident memory of this process and its loader workers, MiB (Linux); what they share counts for each."""
+    processes = ["self", *(str(child.pid) for child in multiprocessing.active_children())]
+    statuses = [Path(f"/proc/{process}/status").read_text() for process in processes]
+    return sum(int(status.split("VmRSS:")[1].split()[0]) for status in statuses) / 1024
 
 
 def report(marks: list[dict[str, Any]], per_round: int, changes: int) -> None:

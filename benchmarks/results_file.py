@@ -6,6 +6,8 @@ import datetime
 import json
 import os
 import platform
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,11 @@ def hardware() -> str:
 def write_results(name: str, title: str, *, script: str, record: Mapping[str, Any], lines: Sequence[str]) -> Path:
     """Write ``<date>_<name>.json`` with the record and ``.md`` with the lines; returns the latter's path."""
     date = datetime.date.today().isoformat()
-    head = {"date": date, "script": script, "hardware": hardware()}
+    command = shlex.join([script, *sys.argv[1:]])
+    head = {"date": date, "command": command, "hardware": hardware()}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{date}_{name}.json").write_text(json.dumps({**head, **record}, indent=1) + "\n")
-    text = [f"# {title} ({date})", "", f"`python {script}` on {hardware()}.", "", *lines, ""]
+    text = [f"# {title} ({date})", "", f"`python {command}` on {hardware()}.", "", *lines, ""]
     page = RESULTS / f"{date}_{name}.md"
     page.write_text("\n".join(text))
     return page
