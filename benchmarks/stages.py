@@ -5,8 +5,8 @@
 Runs the bundle itself, one stage after the other, training only. Curricula take turns with `constant`
 (constant, efficiency, constant, pgps, ...), several rounds, each run in a process of its own; the overhead factor is
 (time of the curriculum / time of constant) / relative_voxels, each stage's time per iteration weighted with its
-iterations in the full plan of 1000 epochs of 250 iterations. What happens between epochs (checkpoint, the first batch of
-the next one) is measured too and shared out over 250 iterations. Writes a dated JSON and Markdown to
+iterations in the full plan of 1000 epochs of 250 iterations. What happens between epochs (checkpoint, the first batch
+of the next one) is measured too and shared out over 250 iterations. Writes a dated JSON and Markdown to
 benchmarks/results.
 """
 
