@@ -20,6 +20,7 @@ from results_file import table, write_results
 from task04 import PLAN, find_task04, make_trainer
 
 from monai_patchgrow.schedules import GrowthSchedule, Stage
+from monai_patchgrow.schedules.table import format_size
 from monai_patchgrow.transforms import AugmentationRecipe, BatchAugmentation, RandPatchesd, concatenate_patches
 
 RECIPE = AugmentationRecipe.nnunet(PLAN["patch_size"], through_plane_axis=PLAN["axis_order"][0])
@@ -40,7 +41,7 @@ def measure(
             stages = GrowthSchedule.plan(**PLAN, curriculum=curriculum).stages
             record[curriculum] = [time_stage(stage, volumes, rounds) for stage in stages]
             rows = [
-                ["x".join(map(str, stage.patch_size)), stage.batch_size, *(f"{ms:.1f}" for ms in times.values())]
+                [format_size(stage.patch_size), stage.batch_size, *(f"{ms:.1f}" for ms in times.values())]
                 for stage, times in zip(stages, record[curriculum], strict=True)
             ]
             lines += ["", f"## {curriculum}", "", *table(["patch", "patches", *record[curriculum][0]], rows)]

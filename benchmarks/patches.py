@@ -18,6 +18,7 @@ from monai.data import MetaTensor
 from monai.transforms import ClassesToIndicesd, FgBgToIndicesd, RandCropByPosNegLabeld
 from results_file import table, write_results
 
+from monai_patchgrow.schedules.table import format_size
 from monai_patchgrow.transforms import AugmentationRecipe, RandPatchesd
 from monai_patchgrow.transforms.patches import LOCATIONS_PER_CLASS
 
@@ -40,7 +41,7 @@ def measure(patches: int = 512, rounds: int = 7) -> None:
                 start = time.perf_counter()
                 way()
                 times[name].append((time.perf_counter() - start) / patches * 1e6)
-        results["x".join(map(str, shape))] = {name: statistics.median(some) for name, some in times.items()}
+        results[format_size(shape)] = {name: statistics.median(some) for name, some in times.items()}
     rows = [
         [shape, name, f"{figure:.2f}", f"{figures['RandCropByPosNegLabeld'] / figure:.0f}"]
         for shape, figures in results.items()

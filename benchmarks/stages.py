@@ -30,6 +30,8 @@ from results_file import table, write_results
 from task04 import PLAN, find_task04, make_trainer
 
 from monai_patchgrow.schedules import GrowthSchedule
+from monai_patchgrow.schedules.cost import patch_voxels
+from monai_patchgrow.schedules.table import format_size
 
 PARTS = ("waiting", "augmenting", "forward", "loss", "backward", "optimiser", "rest")
 WORK = ("forward", "backward", "optimiser")
@@ -221,22 +223,19 @@ def mean_rows(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def stage_table(plan: GrowthSchedule, stages: Sequence[dict[str, Any]], full: dict[str, Any]) -> list[str]:
     """One row per stage."""
-    voxels = [
-        stage.batch_size * stage.patch_size[0] * stage.patch_size[1] * stage.patch_size[2] for stage in plan.stages
-    ]
-    per_voxel = full["seconds"] / (plan.batch_size * 40 * 56 * 40)
+    per_voxel = full["seconds"] / (plan.batch_size * patch_voxels(plan.patch_size))
     rows = []
-    for stage, count, row in zip(plan.stages, voxels, stages, strict=True):
+    for stage, row in zip(plan.stages, stages, strict=True):
         besides = 1 - sum(row[part] for part in WORK) / row["seconds"]
         rows.append(
             [
-                "x".join(map(str, stage.patch_size)),
+                format_size(stage.patch_size),
                 stage.batch_size,
                 f"{row['seconds'] * 1000:.0f}",
                 *(f"{row[part] / row['seconds']:.1%}" for part in PARTS),
                 f"{besides:.1%}",
                 f"{row['between_epochs'] / ITERATIONS_PER_EPOCH / row['seconds']:.1%}",
-                f"{row['seconds'] / count / per_voxel:.2f}",
+                f"{row['seconds'] / (stage.batch_size * stage.voxels) / per_voxel:.2f}",
             ]
         )
     return table(["patch", "patches", "ms", *PARTS, "besides", "between epochs", "time per voxel"], rows)

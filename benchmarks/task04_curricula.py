@@ -9,18 +9,16 @@ script. Writes a dated JSON, Markdown and PNG per number of iterations to benchm
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
-import platform
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import fire
-import torch
-from task04 import BUNDLE, ROOT, find_task04
+from results_file import table, write_results
+from task04 import BUNDLE, PLAN, find_task04
 
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.tools.compare import train
@@ -78,37 +76,23 @@ def _title(iterations: int, name: str) -> str:
 
 
 def _write(name: str, settings: dict[str, Any], seeds: list[int], runs: list[Run]) -> None:
-    date = datetime.date.today().isoformat()
-    results = ROOT / "benchmarks" / "results"
-    results.mkdir(exist_ok=True)
     title = f"MSD {name.replace('_', ' ').capitalize()}, {os.cpu_count()} CPU cores"
-    picture = plot_dice(runs, results / f"{date}_{name}.png", title=title)
-    record = {
-        "date": date,
-        "script": "benchmarks/task04_curricula.py",
-        "hardware": f"{os.cpu_count()} cores {platform.machine()}, torch {torch.__version__}",
-        "settings": settings,
-        "seeds": seeds,
-        "summary": _summarise(runs),
-        "runs": json.loads(summary_json(runs)),
-    }
-    (results / f"{date}_{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    summary = _summarise(runs)
+    record = {"settings": settings, "seeds": seeds, "summary": summary, "runs": json.loads(summary_json(runs))}
     lines = [
-        f"# {title} ({date})",
+        f"160 cases train, 40 validate (fold 0); settings `{json.dumps(settings)}`; seeds {seeds}, curricula in turn. "
+        "Dice of the last epoch.",
         "",
-        f"`python {record['script']}` on {record['hardware']}; 160 cases train, 40 validate (fold 0); settings "
-        f"`{json.dumps(record['settings'])}`; seeds {seeds}, curricula in turn. Dice of the last epoch.",
-        "",
-        *(_summary_lines(record["summary"], settings["max_epochs"])),
+        *_summary_lines(summary, settings["max_epochs"]),
         "",
         "Every run (speed-up over the first):",
         "",
         dice_table(runs),
-        "",
-        f"![Dice over time]({picture.name})",
-        "",
     ]
-    (results / f"{date}_{name}.md").write_text("\n".join(lines))
+    page = write_results(name, title, script="benchmarks/task04_curricula.py", record=record, lines=lines)
+    picture = plot_dice(runs, page.with_suffix(".png"), title=title)
+    with page.open("a") as text:
+        text.write(f"\n![Dice over time]({picture.name})\n")
 
 
 def _summarise(runs: list[Run]) -> dict[str, dict[str, float]]:
@@ -132,17 +116,14 @@ def _summarise(runs: list[Run]) -> dict[str, dict[str, float]]:
 
 
 def _summary_lines(summary: dict[str, dict[str, float]], epochs: int) -> list[str]:
-    rows = ["| curriculum | Dice, mean | training, s, mean | share of time | share of voxels | planned voxels |"]
-    rows.append("| --- | --- | --- | --- | --- | --- |")
+    header = ["curriculum", "Dice, mean", "training, s, mean", "share of time", "share of voxels", "planned voxels"]
+    rows = []
     for label, figures in summary.items():
-        plan = GrowthSchedule.plan(
-            patch_size=(40, 56, 40), total_stride=(8, 8, 8), batch_size=2, max_epochs=epochs, curriculum=label
-        )
-        rows.append(
-            f"| {label} | {figures['dice']:.3f} | {figures['seconds']:.0f} | {figures['share_of_time']:.2f} "
-            f"| {figures['share_of_voxels']:.2f} | {plan.relative_voxels:.2f} |"
-        )
-    return rows
+        settings = {**PLAN, "batch_size": SETTINGS["batch_size"], "max_epochs": epochs}
+        planned = GrowthSchedule.plan(**settings, curriculum=label).relative_voxels
+        shares = (f"{share:.2f}" for share in (figures["share_of_time"], figures["share_of_voxels"], planned))
+        rows.append([label, f"{figures['dice']:.3f}", f"{figures['seconds']:.0f}", *shares])
+    return table(header, rows)
 
 
 if __name__ == "__main__":

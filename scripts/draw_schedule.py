@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from monai_patchgrow import GrowthSchedule
+from monai_patchgrow.schedules.table import format_size
 
 TARGET = Path(__file__).parents[1] / "bundles" / "hippocampus_segmentation_patchgrow" / "docs" / "growth.svg"
 COLOUR, PALE = "#2a6f97", "#a9d6e5"
@@ -35,7 +36,7 @@ def _draw_patches(axes, schedule: GrowthSchedule) -> None:
         centre = stage.first_epoch + stage.num_epochs / 2
         width = z * EPOCHS_PER_VOXEL
         axes.add_patch(Rectangle((centre - width / 2, 0), width, y, facecolor=PALE, edgecolor=COLOUR))
-        axes.text(centre, y + 3, "x".join(map(str, stage.patch_size)), ha="center", fontsize=6.5, rotation=30)
+        axes.text(centre, y + 3, format_size(stage.patch_size), ha="center", fontsize=6.5, rotation=30)
     axes.set_ylim(0, 84)
     axes.set_axis_off()
     axes.set_title("training patch of each stage, voxels (z, y, x); validation and inference use the last one")

@@ -8,6 +8,8 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from monai_patchgrow.schedules.table import format_size
+
 __all__ = ["CompilationLog"]
 
 _logger = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ class CompilationLog:
     def __call__(self, engine: Engine) -> None:
         """Log the compilations of the iteration that just ended."""
         if self._seconds:
-            size = "x".join(map(str, engine.state.patch_size))
+            size = format_size(engine.state.patch_size)
             _logger.info("epoch %s: compiled for patches of %s in %.1f s", engine.state.epoch, size, self._seconds)
             engine.state.compile_seconds, self._seconds = self._seconds, 0.0
 

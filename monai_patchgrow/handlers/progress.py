@@ -10,6 +10,7 @@ from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 from monai_patchgrow.handlers.engine_output import loss_of
+from monai_patchgrow.schedules.table import format_size
 
 __all__ = ["GrowthProgress"]
 
@@ -70,7 +71,7 @@ class GrowthProgress:
         parts = [
             f"epoch {state.epoch}/{state.max_epochs}",
             f"stage {state.stage_number}/{state.num_stages}",
-            f"patch {'x'.join(map(str, state.patch_size))}",
+            f"patch {format_size(state.patch_size)}",
             f"loss {float(loss_of(engine)):.3f}",
         ]
         if self.evaluator is not None and self.evaluator.state.metrics:

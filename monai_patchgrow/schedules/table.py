@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from monai_patchgrow.schedules.cost import patch_voxels
 if TYPE_CHECKING:
     from monai_patchgrow.schedules.plan import GrowthSchedule
 
-__all__ = ["merge_note", "stage_table"]
+__all__ = ["format_size", "merge_note", "stage_table"]
 
 _HEAD = (
     "stage",
@@ -39,7 +39,7 @@ def stage_table(schedule: GrowthSchedule) -> str:
             2          16                  4               3-5       3                    64         100.0%
         1.00 of constant's voxels
     """
-    sizes = f"full patch {_join(schedule.patch_size)}, total stride {_join(schedule.total_stride)}"
+    sizes = f"full patch {format_size(schedule.patch_size)}, total stride {format_size(schedule.total_stride)}"
     epochs = f"{schedule.max_epochs} epoch{'s' if schedule.max_epochs > 1 else ''}"
     lines = [f"{schedule.curriculum}: {sizes}, batch size {schedule.batch_size}, {epochs}"]
     lines.extend(_align([_HEAD, *_rows(schedule)]))
@@ -68,6 +68,16 @@ def merge_note(schedule: GrowthSchedule) -> str:
     )
 
 
+def format_size(size: Iterable[int]) -> str:
+    """Return a size as people write it.
+
+    Example:
+        >>> format_size((40, 56, 40))
+        '40x56x40'
+    """
+    return "x".join(map(str, size))
+
+
 def _rows(schedule: GrowthSchedule) -> Iterator[tuple[str, ...]]:
     stages = schedule.stages
     if schedule.is_random:
@@ -77,7 +87,7 @@ def _rows(schedule: GrowthSchedule) -> Iterator[tuple[str, ...]]:
         voxels = stage.batch_size * stage.voxels
         yield (
             "any" if schedule.is_random else str(number),
-            _join(stage.patch_size),
+            format_size(stage.patch_size),
             str(stage.batch_size),
             f"{stage.first_epoch}-{stage.last_epoch}",
             str(stage.num_epochs),
@@ -89,7 +99,3 @@ def _rows(schedule: GrowthSchedule) -> Iterator[tuple[str, ...]]:
 def _align(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-
-
-def _join(sizes: tuple[int, ...]) -> str:
-    return "x".join(map(str, sizes))
