@@ -5,6 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from monai.bundle import ConfigParser
+
+from monai_patchgrow.data import read_task
 
 ROOT = Path(__file__).parents[1]
 BUNDLES = sorted((ROOT / "bundles").glob("*/docs/README.md"))
@@ -33,3 +36,23 @@ def test_keys_of_the_card_are_keys_of_the_bundle(page):
     keys = [key for row in table.splitlines()[2:] for key in re.findall(r"`(\w+)`", row.split("|")[1])]
     assert len(keys) > 10
     assert [key for key in keys if key not in config] == []
+
+
+def test_fast_path_of_the_readme_draws_batches_as_it_stands(phantom_task, tmp_path):
+    blocks = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (config,) = [json.loads(block) for block in blocks if "RandPatchesd" in block]
+    rest = [{"_target_": name, "keys": ["image", "label"]} for name in ("LoadImaged", "EnsureChannelFirstd")]
+    indices = {"_target_": "ClassesToIndicesd", "keys": "label", "num_classes": 3}
+    transforms = config["preprocessing"]["transforms"]
+    assert transforms.pop(0) == "..."  # the reader's own
+    kept = {"_target_": "SelectItemsd", "keys": ["image", "label", "label_cls_indices"]}
+    config["preprocessing"]["transforms"] = [*rest, indices, kept, *transforms]
+    config["dataset"] |= {"cache_dir": str(tmp_path), "num_workers": 0}
+    plan = {"patch_size": [96] * 3, "total_stride": [16] * 3, "batch_size": 2, "max_epochs": 1}
+    config["schedule"] = {"_target_": "monai_patchgrow.GrowthSchedule.plan", **plan, "curriculum": "constant"}
+    config["cases"] = [case.as_item() for case in read_task(phantom_task).cases[:2]]
+    config["dataloader"]["num_workers"] = 0
+    parser = ConfigParser(config)
+    batch = next(iter(parser.get_parsed_content("dataloader")))
+    assert batch["image"].shape == batch["label"].shape == (2, 1, 96, 96, 96)
+    assert len(parser.get_parsed_content("handlers")) == 2
