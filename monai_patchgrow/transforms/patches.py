@@ -33,7 +33,6 @@ LOCATIONS_PER_CLASS = 10_000
 WITHOUT_FOREGROUND = "without_foreground"
 """Key of a batch: which patches should have been centred on foreground and could not, ``(N,)`` bool."""
 
-
 _BACKGROUND = "_background"
 _NO_WARPS = np.empty(0, dtype=np.int64), np.empty(0)
 
@@ -54,7 +53,8 @@ class RandPatchesd(Randomizable, MapTransform):
         keys: what to draw, channel first ``(C, *shape)``, all of one shape; everything but `label_key` is
             interpolated linearly.
         label_key: the label ``(1, *shape)``, class 0 being background.
-        spatial_size: voxels per axis; read at call time, so a ``PatchSize`` can stand here.
+        spatial_size: voxels per axis; read at call time, so a ``PatchSize`` can stand here. With fewer axes than the
+            volume the patches are slices: the volume's last axes are left out.
         num_classes: classes of the label, background included.
         num_samples: patches per volume; a ``PatchCount`` can stand here.
         indices_key: where ``ClassesToIndicesd`` left the voxels of each class (default: under the name that it takes
@@ -70,8 +70,8 @@ class RandPatchesd(Randomizable, MapTransform):
         `WITHOUT_FOREGROUND` the patches that a volume without any foreground gave from anywhere instead.
 
     Raises:
-        ValueError: a `foreground_fraction` outside of 0 to 1; a `label_padding` that the label can't hold; a patch or
-            a recipe of another number of axes than the volume.
+        ValueError: a `foreground_fraction` outside of 0 to 1; a `label_padding` that the label can't hold; a patch of
+            more axes than the volume, or a recipe of others than the patch.
 
     >>> label = torch.zeros(1, 16, 16)
     >>> label[:, 2, 3] = 1
@@ -110,23 +110,29 @@ class RandPatchesd(Randomizable, MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Tensor]:
         """Draw the patches of one volume."""
         shape = tuple(data[self.label_key].shape[1:])
-        size = tuple(self.spatial_size)
-        if len(size) != len(shape):
-            raise ValueError(f"spatial_size must have one entry per axis of the volume {shape}, got {size}")
-        if self.recipe and self.recipe.spatial_dims != len(shape):
-            raise ValueError(
-                f"recipe must be for the volume's {len(shape)} axes, got one for {self.recipe.spatial_dims}"
-            )
+        axes, size = self._parse_size(shape)
         locations = self._class_locations(data)
         wanted = self._foreground_turns()
         starts = draw_starts(self.R, shape=shape, patch_size=size, class_locations=locations, on_foreground=wanted)
-        warps = draw_warps(self.recipe, self.R, len(starts)) if self.recipe else _NO_WARPS
+        warps = _draw_warps(self.recipe, self.R, len(starts), axes=len(shape)) if self.recipe else _NO_WARPS
         patches: dict[Hashable, Tensor] = {}
         for key in self.key_iterator(dict(data)):
-            patches[key] = self._draw(data, key, starts, size, warps)
+            drawn = self._draw(data, key, starts, size, warps)
+            patches[key] = drawn.reshape(drawn.shape[: 2 + axes])
         has_foreground = any(len(indices) for indices in locations)
         patches[WITHOUT_FOREGROUND] = torch.from_numpy(wanted & (not has_foreground))
         return patches
+
+    def _parse_size(self, shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+        """Number of axes of a patch, and its size on all of the volume's, 1 across slices."""
+        size = tuple(self.spatial_size)
+        if len(size) > len(shape):
+            raise ValueError(f"spatial_size must have no more axes than the volume {shape}, got {size}")
+        if self.recipe and self.recipe.spatial_dims != len(size):
+            raise ValueError(
+                f"recipe must be for {len(size)} axes as the patch, got one for {self.recipe.spatial_dims}"
+            )
+        return len(size), size + (1,) * (len(shape) - len(size))
 
     def _class_locations(self, data: Mapping[Hashable, Any]) -> list[np.ndarray]:
         """Flat voxel indices of each foreground class."""
@@ -220,6 +226,16 @@ def gather_patches(volume: Tensor, *, starts: np.ndarray, patch_size: Sequence[i
     place = [slice(before, before + voxels) for before, voxels in zip(np.maximum(-starts[0], 0), window, strict=True)]
     patches[(slice(None), slice(None), *place)] = drawn
     return patches
+
+
+def _draw_warps(
+    recipe: AugmentationRecipe, random_state: np.random.RandomState, count: int, *, axes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The warps of patches, which leave the volume's axes across slices alone."""
+    affected, drawn = draw_warps(recipe, random_state, count)
+    matrices = np.tile(np.eye(axes), (len(affected), 1, 1))
+    matrices[:, : recipe.spatial_dims, : recipe.spatial_dims] = drawn
+    return affected, matrices
 
 
 def concatenate_patches(volumes: Sequence[Mapping[Hashable, Tensor]]) -> dict[Hashable, Tensor]:

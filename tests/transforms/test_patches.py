@@ -1,5 +1,7 @@
 """RandPatchesd draws what MONAI's stock crops draw, many at once, from volumes of any shape."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -113,14 +115,46 @@ def test_padding_is_what_background_has_after_normalisation():
     assert drawn["image"][0, :, 0, 0].tolist() == [-1.5, 2.0]
 
 
-def test_wrong_number_of_axes():
-    with pytest.raises(ValueError, match=r"one entry per axis of the volume \(20, 24, 18\), got \(4, 4\)"):
-        patches(size=(4, 4))
+def test_more_axes_than_the_volume():
+    with pytest.raises(ValueError, match=r"no more axes than the volume \(20, 24, 18\), got \(4, 4, 4, 4\)"):
+        patches(size=(4, 4, 4, 4))
 
 
 def test_recipe_for_another_number_of_axes():
-    with pytest.raises(ValueError, match="recipe must be for the volume's 3 axes, got one for 2"):
+    with pytest.raises(ValueError, match="recipe must be for 3 axes as the patch, got one for 2"):
         patches(recipe=AugmentationRecipe.nnunet((32, 32)))
+
+
+# slices
+
+
+def _slices(**options):
+    label = torch.zeros(1, 12, 14, 9, dtype=torch.uint8)
+    label[:, 4:8, 4:9, 6] = 1
+    image = torch.arange(9.0).expand(2, 12, 14, 9)
+    return patches(40, {"image": image, "label": label}, size=(8, 8), **options)
+
+
+def test_a_size_of_fewer_axes_draws_slices():
+    drawn = _slices()
+    assert drawn["image"].shape == (40, 2, 8, 8)
+    assert drawn["label"].shape == (40, 1, 8, 8)
+
+
+def test_a_slice_lies_in_one_plane_of_the_volume():
+    assert all(len(one.unique()) == 1 for one in _slices()["image"])
+
+
+def test_half_of_the_slices_hold_foreground():
+    drawn = _slices()
+    assert (drawn["image"][:, 0, 0, 0] == 6).sum() >= 20
+
+
+def test_slices_are_rotated_and_scaled_within_their_plane():
+    recipe = replace(AugmentationRecipe.nnunet((8, 8)), rotation_prob=1.0, scale_prob=1.0, scale_range=(0.7, 0.71))
+    drawn = _slices(recipe=recipe)
+    inside = drawn["image"][:, 0, 3:5, 3:5].flatten(1)
+    assert torch.allclose(inside, inside[:, :1].expand_as(inside), atol=1e-4)
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1])
