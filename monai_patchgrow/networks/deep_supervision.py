@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from monai.networks.blocks import UnetOutBlock
@@ -9,6 +10,9 @@ from monai.networks.nets import DynUNet
 from torch import Tensor, nn
 
 __all__ = ["DeepSupervision"]
+
+_PREFIX = "network."  # left out of the weights' names
+_HEADS = "heads."
 
 
 class DeepSupervision(nn.Module):
@@ -18,6 +22,9 @@ class DeepSupervision(nn.Module):
     ``monai.losses.DeepSupervisionLoss``; in evaluation the plain network's output. MONAI's own
     ``deep_supervision=True`` enlarges every level to full resolution and cannot be exported to TorchScript;
     here the inner network is a plain one, and its ``state_dict`` all that inference needs.
+
+    This module's own ``state_dict`` has the plain network's names, and the heads' behind them as ``heads.*``. So
+    weights go from one to the other as they are: the plain network's are loaded here with ``strict=False``.
 
     Source: Isensee et al., nnU-Net (Nature Methods 2021), online methods, "Network architecture".
 
@@ -49,6 +56,8 @@ class DeepSupervision(nn.Module):
         self._features: dict[int, Tensor] = {}
         for level in range(1, num_heads + 1):
             network.upsamples[-1 - level].register_forward_hook(_Keep(self._features, level))
+        self.register_state_dict_post_hook(_drop_prefix)
+        self.register_load_state_dict_pre_hook(_add_prefix)
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         """Logits per level in training, of the plain network in evaluation."""
@@ -69,3 +78,17 @@ class _Keep:
 
     def __call__(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         self.features[self.level] = output
+
+
+def _drop_prefix(module: nn.Module, state_dict: Any, prefix: str, local_metadata: Any) -> None:
+    _rename(state_dict, prefix, lambda name: name.removeprefix(_PREFIX))
+
+
+def _add_prefix(module: nn.Module, state_dict: Any, prefix: str, *_: Any) -> None:
+    _rename(state_dict, prefix, lambda name: name if name.startswith(_HEADS) else _PREFIX + name)
+
+
+def _rename(state_dict: dict[str, Any], prefix: str, new_name: Callable[[str], str]) -> None:
+    """Rename the entries under a prefix in place, in their order."""
+    for key in [key for key in state_dict if key.startswith(prefix)]:
+        state_dict[prefix + new_name(key.removeprefix(prefix))] = state_dict.pop(key)

@@ -114,7 +114,7 @@ class RandPatchesd(Randomizable, MapTransform):
         locations = self._class_locations(data)
         wanted = self._foreground_turns()
         starts = draw_starts(self.R, shape=shape, patch_size=size, class_locations=locations, on_foreground=wanted)
-        warps = _draw_warps(self.recipe, self.R, len(starts), axes=len(shape)) if self.recipe else _NO_WARPS
+        warps = draw_warps(self.recipe, self.R, len(starts), axes=len(shape)) if self.recipe else _NO_WARPS
         patches: dict[Hashable, Tensor] = {}
         for key in self.key_iterator(dict(data)):
             drawn = self._draw(data, key, starts, size, warps)
@@ -226,16 +226,6 @@ def gather_patches(volume: Tensor, *, starts: np.ndarray, patch_size: Sequence[i
     place = [slice(before, before + voxels) for before, voxels in zip(np.maximum(-starts[0], 0), window, strict=True)]
     patches[(slice(None), slice(None), *place)] = drawn
     return patches
-
-
-def _draw_warps(
-    recipe: AugmentationRecipe, random_state: np.random.RandomState, count: int, *, axes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The warps of patches, which leave the volume's axes across slices alone."""
-    affected, drawn = draw_warps(recipe, random_state, count)
-    matrices = np.tile(np.eye(axes), (len(affected), 1, 1))
-    matrices[:, : recipe.spatial_dims, : recipe.spatial_dims] = drawn
-    return affected, matrices
 
 
 def concatenate_patches(volumes: Sequence[Mapping[Hashable, Tensor]]) -> dict[Hashable, Tensor]:

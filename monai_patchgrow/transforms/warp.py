@@ -19,7 +19,7 @@ _POINTS_AT_ONCE = 2**15  # what the interpolation works on fits a core's cache
 
 
 def draw_warps(
-    recipe: AugmentationRecipe, random_state: np.random.RandomState, count: int
+    recipe: AugmentationRecipe, random_state: np.random.RandomState, count: int, *, axes: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw which patches are rotated or scaled, and how.
 
@@ -27,6 +27,7 @@ def draw_warps(
         recipe: probabilities, angles (degrees), factors and axes.
         random_state: source of all draws; the same number of them whatever is drawn.
         count: patches.
+        axes: of the volume, where it has more than the recipe; the last ones are left alone.
 
     Returns:
         Indices of the affected patches, ``(n,)``, and their matrices ``(n, axes, axes)``: a voxel of the patch at
@@ -41,7 +42,10 @@ def draw_warps(
     matrices = _rotations(np.where(is_rotated[:, None], drawn, 0.0)[affected])
     scales = np.ones((len(affected), matrices.shape[1]))
     scales[:, list(recipe.scale_axes)] = np.where(is_scaled, factors, 1.0)[affected, None]
-    return affected, matrices * scales[:, None, :]
+    volume_axes = recipe.spatial_dims if axes is None else axes
+    warps = np.tile(np.eye(volume_axes), (len(affected), 1, 1))
+    warps[:, : recipe.spatial_dims, : recipe.spatial_dims] = matrices * scales[:, None, :]
+    return affected, warps
 
 
 def gather_warped(
