@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_patchgrow.data.decathlon import DataError
+from monai_patchgrow.data.task_folder import save_nifti, write_task_folder
 
 __all__ = ["PHANTOM_SPACING", "phantom_case", "write_phantom_task"]
 
@@ -91,6 +88,7 @@ def write_phantom_task(directory: str | os.PathLike[str], *, num_cases: int = 40
         DataError: the folder holds something else.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     task = write_phantom_task(Path(folder) / "phantom", num_cases=2)
         ...     sorted(path.name for path in task.rglob("imagesTr/*"))
@@ -98,17 +96,10 @@ def write_phantom_task(directory: str | os.PathLike[str], *, num_cases: int = 40
     """
     if num_cases < 1 or seed < 0:
         raise ValueError(f"num_cases must be 1 or more and seed 0 or more, got {num_cases} and {seed}")
-    target = Path(directory).absolute()
     description = _describe_task(num_cases, seed)
-    if _is_free(target, description):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
-            _write_files(partial, description, seed)
-            _move_into_place(partial, target, description)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    return target
+    files = [file for pair in description["training"] for file in pair.values()]
+    write_files = partial(_write_files, description=description, seed=seed)
+    return write_task_folder(directory, description, files=files, write_files=write_files)
 
 
 def _draw_tube(rng: np.random.Generator, extent: Floats) -> tuple[Floats, Floats]:
@@ -201,37 +192,8 @@ def _describe_task(num_cases: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _is_free(target: Path, description: dict[str, Any]) -> bool:
-    """Whether the task has yet to be written: False when all of it is there; anything else is refused."""
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return True
-    try:
-        found = json.loads((target / "dataset.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = None
-    if found == description and all(
-        (target / file).is_file() for pair in description["training"] for file in pair.values()
-    ):
-        return False
-    raise DataError(f"{target} holds something else than this phantom task: delete it or name another folder")
-
-
 def _write_files(folder: Path, description: dict[str, Any], seed: int) -> None:
-    for name in ("imagesTr", "labelsTr"):
-        (folder / name).mkdir()
     for index, pair in enumerate(description["training"]):
         image, label, affine = phantom_case(index, seed=seed)
-        for key, array in (("image", image.astype(np.int16)), ("label", label)):
-            nifti = nib.Nifti1Image(array, affine)
-            nifti.header.set_xyzt_units("mm")
-            nib.save(nifti, folder / pair[key])
-    (folder / "dataset.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-    folder.chmod(0o755)  # mkdtemp's 0o700 would lock out whoever shares the data
-
-
-def _move_into_place(partial: Path, target: Path, description: dict[str, Any]) -> None:
-    try:
-        os.replace(partial, target)
-    except OSError:
-        if _is_free(target, description):  # otherwise another process has finished the same task meanwhile
-            raise
+        save_nifti(folder / pair["image"], image.astype(np.int16), affine)
+        save_nifti(folder / pair["label"], label, affine)

@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from monai_patchgrow.data.available_memory import available_bytes
-from monai_patchgrow.data.decathlon import DataError
 from monai_patchgrow.data.fingerprint import fingerprint
+from monai_patchgrow.data.task import DataError
 
 __all__ = ["PreprocessedDataset"]
 

@@ -31,7 +31,7 @@ def quick_settings(task: DecathlonTask) -> dict[str, Any]:
     """
     shapes, spacings = [], []
     for case in task.cases:
-        image: Any = nib.load(case.image)
+        image: Any = nib.load(case.images[0])
         axes = np.argsort(nib.io_orientation(image.affine)[:, 0])  # the array axes along x, y and z
         shapes.append(np.array(image.shape[:3])[axes])
         spacings.append(np.array(image.header.get_zooms()[:3])[axes])

@@ -8,13 +8,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from monai_patchgrow.data.decathlon import Case, read_task, verify_cases
+from monai_patchgrow.data import Case, read_task, verify_cases
 
 __all__ = ["verify_data"]
 
 
 def verify_data(dataset_dir: str | os.PathLike[str]) -> str:
-    """Check a Decathlon folder, every voxel of it, and describe it.
+    """Check a folder in Decathlon's or nnU-Net's layout, every voxel of it, and describe it.
 
     Args:
         dataset_dir: folder with dataset.json, imagesTr and labelsTr.
@@ -51,7 +51,7 @@ def verify_data(dataset_dir: str | os.PathLike[str]) -> str:
 
 
 def _read_geometry(case: Case) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    header: Any = nib.load(case.image).header  # nibabel's types do not know which format it is
+    header: Any = nib.load(case.images[0]).header  # nibabel's types do not know which format it is
     return header.get_data_shape()[:3], header.get_zooms()[:3]
 
 

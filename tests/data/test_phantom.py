@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_patchgrow.data.decathlon import DataError
+from monai_patchgrow.data import DataError
 from monai_patchgrow.data.phantom import PHANTOM_SPACING, phantom_case, write_phantom_task
 
 
@@ -209,7 +209,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
 
 def test_a_task_that_another_process_finished_meanwhile_is_reused(tmp_path, monkeypatch):
     folder = tmp_path / "task"
-    monkeypatch.setattr("monai_patchgrow.data.phantom._is_free", lambda *_: not folder.exists())
+    monkeypatch.setattr("monai_patchgrow.data.task_folder._is_free", lambda *_: not folder.exists())
     save = nib.save
 
     def save_after_the_other(image, path):

@@ -100,3 +100,10 @@ def test_scan_of_another_orientation_is_read_by_its_header_alone(tmp_path):
     task = make_task(tmp_path, ((24, 32, 40), (1.5, 1.0, 1.0)), axes=(2, 0, 1))
     assert quick_settings(task)["spacing"] == [1.0, 1.0, 1.5]
     assert quick_settings(task)["patch_size"] == [32, 40, 24]
+
+
+def test_image_of_several_files(tmp_path):
+    files = tuple(write_header(tmp_path / f"{number}.nii", (32, 40, 24), (1.0, 1.0, 1.0)) for number in range(2))
+    case = Case("scan", files, files[0])
+    task = DecathlonTask("Synthetic", ("T2", "ADC"), {0: "background", 1: "organ"}, (case,))
+    assert quick_settings(task)["patch_size"] == [32, 40, 24]

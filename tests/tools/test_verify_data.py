@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from monai_patchgrow.data.decathlon import DataError
+from monai_patchgrow.data import DataError, write_phantom_like
 from monai_patchgrow.tools.verify_data import verify_data
 
 
@@ -39,3 +39,15 @@ def test_damaged_file(phantom_task, tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(DataError, match=r"phantom_006\.nii\.gz: truncated or corrupt"):
         verify_data(folder)
+
+
+def test_summary_of_a_folder_in_nnunet_s_layout(tmp_path):
+    labels = {0: "background", 1: "PZ", 2: "TZ"}
+    kind = {"channels": ["T2", "ADC"], "labels": labels, "shape": (16, 16, 10), "spacing": (0.6, 0.6, 3.6)}
+    assert verify_data(write_phantom_like(tmp_path / "task", num_cases=2, layout="nnunet", **kind)).splitlines() == [
+        "Phantom: 2 cases, no problems found",
+        "channels  0 T2, 1 ADC",
+        "labels    0 background, 1 PZ, 2 TZ",
+        "shape     16 x 16 x 10 voxels",
+        "spacing   0.6 x 0.6 x 3.6 mm",
+    ]
