@@ -3,6 +3,7 @@
 from monai_patchgrow.handlers.batch_augmentation import AugmentBatches
 from monai_patchgrow.handlers.checkpoint import BestWeights, ResumableRun
 from monai_patchgrow.handlers.compilation import CompilationLog
+from monai_patchgrow.handlers.engine_output import LossOutput
 from monai_patchgrow.handlers.gradient_clipping import GradientClipping
 from monai_patchgrow.handlers.loss_scaling import LossScaling, amp_dtype
 from monai_patchgrow.handlers.patch_growth import PatchGrowth
@@ -17,6 +18,7 @@ __all__ = [
     "CompilationLog",
     "GradientClipping",
     "GrowthProgress",
+    "LossOutput",
     "LossScaling",
     "PatchGrowth",
     "Reproducibility",
