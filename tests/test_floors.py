@@ -18,6 +18,7 @@ FLOORS = {
     "state": 1,
     "transforms": 2,
     "data": 2,
+    "losses": 2,
     "networks": 2,
     "handlers": 3,
     "engines": 4,

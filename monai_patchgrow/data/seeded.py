@@ -3,125 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from monai.data import DataLoader
 from monai.data.utils import set_rnd
 from monai.transforms import Randomizable
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
-from monai_patchgrow.state.drawn_sample import DrawnPatches, drawn_sample
+from monai_patchgrow.data.rank_share import slice_of_rank
+from monai_patchgrow.data.seeded_sampler import SeededIndex, SeededSampler, mix_seed
+from monai_patchgrow.state.drawn_sample import drawn_sample
 
 __all__ = ["SeededDataLoader", "SeededIndex", "SeededSampler", "mix_seed"]
-
-
-def mix_seed(*parts: int) -> int:
-    """One well-mixed seed (32 bits) from several small numbers; the same on every machine.
-
-    >>> mix_seed(0, 1), mix_seed(1, 0)
-    (3964924996, 1835504127)
-    """
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
-
-
-class SeededIndex(int):
-    """An index into a data set that carries, to whichever worker serves it, what its sample depends on.
-
-    seed: seed of the sample (32 bits).
-    position: number of the sample within its epoch, from 0.
-    patches: size and number of its patches; None where nobody told the sampler.
-    """
-
-    seed: int
-    position: int
-    patches: DrawnPatches | None
-
-    def __new__(cls, index: int, seed: int = 0, position: int = 0, patches: DrawnPatches | None = None) -> SeededIndex:
-        """The index, with what its sample depends on."""
-        instance = super().__new__(cls, index)
-        instance.seed, instance.position, instance.patches = seed, position, patches
-        return instance
-
-
-class SeededSampler(Sampler[int]):
-    """Shuffled passes through a data set, each drawn from (seed, epoch, pass).
-
-    Args:
-        data_source: what is sampled; only its length counts.
-        seed: seed of the whole run.
-        num_samples: indices per iteration over the sampler (default: one pass); more than one pass is drawn
-            where that takes several.
-        batch_size, drop_last: the loader's; they only count where `patches_at` is set.
-
-    Attributes:
-        patches_at: what the patches of a sample are, as a function of (epoch, batch within the epoch, sample within
-            the batch), the first two from 1, the last from 0. It travels with each index, so workers that draw ahead
-            are never late.
-
-    >>> sampler = SeededSampler(range(3), seed=0, num_samples=5)
-    >>> first = list(sampler)
-    >>> sorted(first[:3]), len(first), isinstance(first[0], SeededIndex)
-    ([0, 1, 2], 5, True)
-    >>> list(sampler) == first
-    True
-    >>> sampler.finished_rounds = 1  # as the loader does when an epoch wants more batches than it has
-    >>> list(sampler) == first
-    False
-    """
-
-    patches_at: Callable[[int, int, int], DrawnPatches] | None = None
-
-    def __init__(
-        self,
-        data_source: Sized,
-        *,
-        seed: int,
-        num_samples: int | None = None,
-        batch_size: int = 1,
-        drop_last: bool = False,
-    ) -> None:
-        self.data_source = data_source
-        self.batch_size = batch_size
-        self.drop_last = drop_last
-        self.seed = seed
-        self.num_samples = len(data_source) if num_samples is None else num_samples
-        self.epoch = 0
-        self.finished_rounds = 0
-
-    def set_epoch(self, epoch: int, *, seed: int | None = None) -> None:
-        """Start the given epoch (from 1, as Ignite counts) over, under another run's `seed` where given."""
-        self.epoch = epoch
-        self.seed = self.seed if seed is None else seed
-        self.finished_rounds = 0
-
-    def __len__(self) -> int:
-        return self.num_samples
-
-    def __iter__(self) -> Iterator[int]:
-        length = len(self.data_source)
-        passes = -(-self.num_samples // length)
-        for drawn in range(self.num_samples):
-            number = self.finished_rounds * passes + drawn // length
-            if drawn % length == 0:
-                generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch, number))
-                order = torch.randperm(length, generator=generator).tolist()
-            index = order[drawn % length]
-            position = self.finished_rounds * self.num_samples + drawn
-            seed = mix_seed(self.seed, self.epoch, number, index)
-            yield SeededIndex(index, seed, position, self._patches(drawn))
-
-    def _patches(self, drawn: int) -> DrawnPatches | None:
-        """The patches of the sample of this number within the round."""
-        if self.patches_at is None:
-            return None
-        batches, rest = divmod(self.num_samples, self.batch_size)
-        batches_per_round = batches if self.drop_last or not rest else batches + 1
-        batch, sample = divmod(drawn, self.batch_size)
-        return self.patches_at(self.epoch, self.finished_rounds * batches_per_round + batch + 1, sample)
 
 
 class SeededDataLoader(DataLoader):
@@ -131,16 +29,18 @@ class SeededDataLoader(DataLoader):
     of the data set, and the global generators of random, numpy and torch, are seeded anew for each sample; the
     globals are put back afterwards, so drawing data in the main process does not move a network's dropout.
 
+    In a distributed run each rank loads its part of the batches, and all parts together are what one process loads.
+
     Args:
         dataset: a data set with MONAI transforms as ``.transform``.
         seed: seed of the run; :class:`monai_patchgrow.handlers.Reproducibility` sets it again on each epoch.
-        batch_size: volumes per batch.
+        batch_size: volumes per batch, over all ranks.
         iterations_per_epoch: batches per epoch (default: one pass through the data).
         num_workers: loader processes; persistent ones unless `persistent_workers` says otherwise.
         **options: further options of ``monai.data.DataLoader``.
 
     Raises:
-        ValueError: an empty data set.
+        ValueError: an empty data set, or a batch of fewer volumes than there are ranks.
     """
 
     def __init__(
@@ -155,21 +55,23 @@ class SeededDataLoader(DataLoader):
     ) -> None:
         if len(dataset) == 0:  # type: ignore[arg-type]
             raise ValueError("the data set is empty: there is nothing to load")
-        num_samples = None if iterations_per_epoch is None else iterations_per_epoch * batch_size
         sampler = SeededSampler(
             dataset,  # type: ignore[arg-type]
             seed=seed,
-            num_samples=num_samples,
+            num_samples=None if iterations_per_epoch is None else iterations_per_epoch * batch_size,
             batch_size=batch_size,
             drop_last=options.get("drop_last", False),
+            rank=idist.get_rank(),
+            num_ranks=idist.get_world_size(),
         )
+        _check_ranks(sampler)
         options.setdefault("persistent_workers", num_workers > 0)
         # The loader's own generator: without it every new iterator would move torch's global one.
         options.setdefault("generator", torch.Generator().manual_seed(mix_seed(seed)))
         super().__init__(
             _SeededDataset(dataset),
             num_workers=num_workers,
-            batch_size=batch_size,
+            batch_size=len(slice_of_rank(batch_size, rank=sampler.rank, num_ranks=sampler.num_ranks)),
             sampler=sampler,
             **options,
         )
@@ -186,6 +88,21 @@ class SeededDataLoader(DataLoader):
     def set_epoch(self, epoch: int, *, seed: int | None = None) -> None:
         """What the next iterator draws: the given epoch (from 1), under `seed` where given."""
         self.sampler.set_epoch(epoch, seed=seed)
+
+
+def _check_ranks(sampler: SeededSampler) -> None:
+    """Refuse a batch that is empty on some rank: the others would wait for it."""
+    if sampler.batch_size < sampler.num_ranks:
+        raise ValueError(
+            f"batch_size must be at least the number of ranks, got {sampler.batch_size} for {sampler.num_ranks}: start "
+            f"{sampler.batch_size} or fewer, or take a batch_size of {sampler.num_ranks} or more"
+        )
+    last = sampler.num_samples % sampler.batch_size
+    if 0 < last < sampler.num_ranks and not sampler.drop_last:
+        raise ValueError(
+            f"the last batch of a pass has {last} volumes, fewer than the {sampler.num_ranks} ranks: give the loader "
+            "iterations_per_epoch or drop_last"
+        )
 
 
 class _SeededDataset(Dataset):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
-from monai_patchgrow.data.seeded import mix_seed
+from monai_patchgrow.data.seeded import SeededDataLoader, mix_seed
 from monai_patchgrow.handlers.reproducibility import seed_of
 from monai_patchgrow.transforms.augment import BatchAugmentation
 
@@ -14,7 +17,9 @@ __all__ = ["AugmentBatches"]
 class AugmentBatches:
     """Copies each batch to the device and augments it there, before the trainer sees it.
 
-    What is drawn depends on the seed and the iteration alone, so a resumed run augments as an unbroken one would.
+    What is drawn depends on the seed and the iteration alone, so a resumed run augments as an unbroken one would. In a
+    distributed run with a :class:`monai_patchgrow.data.SeededDataLoader` each rank does its part of what is drawn for
+    the batch of all ranks; with another loader each rank draws for itself.
     Attach it behind handlers that read the batch in the loader's memory (:class:`Throughput`).
 
     Args:
@@ -45,6 +50,18 @@ class AugmentBatches:
         state = engine.state
         image = state.batch[self.image_key].to(state.device, non_blocking=True)
         label = state.batch[self.label_key].to(state.device, non_blocking=True)
-        seed = mix_seed(seed_of(engine, self.seed), state.iteration)
-        image, label = self.augmentation(image, label, seed=seed)
+        seed, before, total = self._draw(engine, len(image))
+        image, label = self.augmentation(image, label, seed=seed, before=before, total=total)
         state.batch = {**state.batch, self.image_key: image, self.label_key: label}
+
+    def _draw(self, engine: Engine, count: int) -> tuple[int, int, int]:
+        """Seed of the batch, patches before this rank's `count` patches, and patches of all ranks that draw with it."""
+        parts = seed_of(engine, self.seed), engine.state.iteration
+        loader: Any = engine.state.dataloader
+        if idist.get_world_size() == 1:
+            return mix_seed(*parts), 0, count
+        if not isinstance(loader, SeededDataLoader):
+            return mix_seed(*parts, idist.get_rank()), 0, count
+        batch = (engine.state.iteration - 1) % (engine.state.epoch_length or 1) + 1
+        before, own, total = loader.sampler.patches_of(batch)
+        return mix_seed(*parts), before * count // own, total * count // own

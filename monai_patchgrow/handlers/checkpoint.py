@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
@@ -25,7 +26,8 @@ class ResumableRun:
     """Writes everything that a run needs to go on after each epoch, and reads it back on request.
 
     The file is replaced whole, so a run that is killed at any time leaves a good one. A run that starts from the
-    beginning sets aside, under another name, what an earlier one left in the same place.
+    beginning sets aside, under another name, what an earlier one left in the same place. In a distributed run rank 0
+    writes and every rank reads, so all must see the same folder.
 
     Args:
         path: the checkpoint, ``.../last.pt``; it loads with ``torch.load(..., weights_only=True)``.
@@ -38,7 +40,7 @@ class ResumableRun:
     Raises:
         ValueError: on start, a checkpoint that can't be read, lacks one of `objects`, or is of another network,
             of other iterations per epoch, or of another number of epochs (which the stages and the learning rate
-            depend on).
+            depend on); a checkpoint that only some ranks see.
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class ResumableRun:
 
     def __call__(self, engine: Engine) -> None:
         """Write the checkpoint."""
+        if idist.get_rank() > 0:
+            return
         objects = {**self._all_objects(engine), "trainer": engine}
         save_whole({name: thing.state_dict() for name, thing in objects.items()}, self.path)
 
@@ -79,8 +83,10 @@ class ResumableRun:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self)
         if engine.state.epoch > 0:  # this very run, going on
             return
-        if self.resume and self.path.exists():
+        if self._can_resume():
             self._load(engine)
+            return
+        if idist.get_rank() > 0:
             return
         if self.resume:
             _logger.warning("nothing to resume at %s: starts from the beginning", self.path)
@@ -91,8 +97,20 @@ class ResumableRun:
 
     def check(self, engine: Engine) -> None:
         """Raise, before `engine` starts, what resuming it would raise; see the class."""
-        if self.resume and self.path.exists():
+        if self._can_resume():
             self._read(engine)
+
+    def _can_resume(self) -> bool:
+        """Whether there is a checkpoint to go on from, as all ranks see it."""
+        exists = self.path.exists()
+        if self.resume and idist.get_world_size() > 1:
+            seen: Any = idist.all_gather(int(exists))
+            if len(set(seen)) > 1:
+                raise ValueError(
+                    f"{self.path} is there for rank {seen.index(1)} but not for rank {seen.index(0)}: "
+                    "write to a folder that all machines share"
+                )
+        return self.resume and exists
 
     def _load(self, engine: Engine) -> None:
         checkpoint = self._read(engine)
@@ -130,7 +148,7 @@ class ResumableRun:
 
 
 class BestWeights:
-    """Writes a network's bare ``state_dict`` whenever a MONAI evaluator's key metric is the best so far.
+    """Writes a network's bare ``state_dict``, from rank 0, whenever a MONAI evaluator's key metric is the best so far.
 
     Args:
         path: ``.../models/model.pt``.
@@ -147,7 +165,7 @@ class BestWeights:
 
     def __call__(self, engine: Engine) -> None:
         """Write the weights if this validation was the best."""
-        if engine.state.best_metric_epoch == engine.state.epoch:
+        if engine.state.best_metric_epoch == engine.state.epoch and idist.get_rank() == 0:
             save_whole(self.network.state_dict(), self.path)
 
 

@@ -238,6 +238,8 @@ class PatchGrowth:
 
 def _volumes_per_batch(loader: Any) -> int | None:
     """How many volumes a batch of the loader comes from; None where the loader does not say."""
+    if isinstance(loader, SeededDataLoader):
+        return loader.sampler.batch_size  # over all ranks
     sampler = getattr(loader, "batch_sampler", None)
     return getattr(loader, "batch_size", None) or getattr(sampler, "batch_size", None)
 

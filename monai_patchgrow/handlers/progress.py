@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
@@ -19,7 +20,7 @@ _SECONDS_BETWEEN_UPDATES = 0.2
 
 
 class GrowthProgress:
-    """One bar on stderr over all iterations of the run.
+    """One bar on stderr over all iterations of the run, on rank 0, with that rank's share of the loss.
 
     Attach it behind ResumableRun and PatchGrowth. (Ignite's own ``ProgressBar`` counts one epoch at a time.)
 
@@ -49,6 +50,8 @@ class GrowthProgress:
         self._bar.update()
 
     def _start(self, engine: Engine) -> None:
+        if idist.get_rank() > 0:
+            return
         self._bar = tqdm(
             total=engine.state.max_epochs * engine.state.epoch_length,
             initial=engine.state.iteration,

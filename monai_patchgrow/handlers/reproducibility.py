@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
@@ -54,7 +55,9 @@ class Reproducibility:
         with redrawn(engine) if self._has_iterator else nullcontext():
             loader.set_epoch(engine.state.epoch, seed=self.seed)
         self._has_iterator = True
-        seed = mix_seed(self.seed, engine.state.epoch)
+        # Dropout and the like differ between ranks; rank 0 draws what a single process does.
+        rank = idist.get_rank()
+        seed = mix_seed(self.seed, engine.state.epoch, *[rank] * (rank > 0))
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from torch import Tensor
 from torch.optim import Optimizer
@@ -24,7 +25,7 @@ class RunLog:
 
     TensorBoard's curves lie in ``output_dir/tensorboard`` with the epoch as their step; the same numbers stand in
     ``output_dir/history.jsonl``, one line per epoch. Attach it on the trainer behind
-    ResumableRun, Throughput, PatchGrowth and validation.
+    ResumableRun, Throughput, PatchGrowth and validation. In a distributed run rank 0 writes what all ranks did.
 
     Args:
         output_dir: folder of the run.
@@ -68,7 +69,10 @@ class RunLog:
 
     def __call__(self, engine: Engine) -> None:
         """Write the epoch that just ended."""
-        record = self._record(engine)
+        loss = self._mean_loss(engine)
+        if idist.get_rank() > 0:
+            return
+        record = self._record(engine, loss)
         with self.history_path.open("a") as history:
             history.write(json.dumps(record) + "\n")
         if self._writer is not None:
@@ -76,7 +80,12 @@ class RunLog:
                 self._writer.add_scalar(tag, value, global_step=record["epoch"])
             self._writer.flush()
 
-    def _record(self, engine: Engine) -> dict[str, Any]:
+    def _mean_loss(self, engine: Engine) -> float:
+        """Over the epoch's iterations and all ranks, each of which has its share of the global batch's loss."""
+        loss = float(self._loss_sum) / engine.state.epoch_length
+        return float(idist.all_reduce(loss)) / idist.get_world_size() if idist.get_world_size() > 1 else loss
+
+    def _record(self, engine: Engine, loss: float) -> dict[str, Any]:
         state = engine.state
         epoch, total = state.throughput.epoch, state.throughput.total
         return {
@@ -86,7 +95,7 @@ class RunLog:
             "stages": state.num_stages,
             "patch_size": list(state.stage.patch_size),
             "patches_per_batch": state.stage.batch_size,
-            "loss": float(self._loss_sum) / state.epoch_length,
+            "loss": loss,
             "learning_rate": self._learning_rate,
             "voxels_per_second": epoch.voxels_per_second,
             "waiting_share": epoch.waiting_share,
@@ -111,6 +120,8 @@ class RunLog:
         }
 
     def _start(self, engine: Engine) -> None:
+        if idist.get_rank() > 0:
+            return
         resumed = engine.state.epoch > 0
         if resumed:
             self._forget_after(engine.state.epoch)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
@@ -52,7 +53,8 @@ class EpochThroughput:
 class Throughput:
     """Measures each epoch (``.epoch``) and the whole run (``.total``, resumed parts included).
 
-    Attach it before all other handlers, so that what they do at the start of an epoch is counted.
+    Attach it before all other handlers, so that what they do at the start of an epoch is counted. In a distributed run
+    the numbers are those of all ranks together.
 
     Args:
         image_key, label_key: keys of the batch: image ``(B, C, *patch)``, label ``(B, 1, *patch)``.
@@ -105,5 +107,15 @@ class Throughput:
         if device is not None and device.type == "cuda":
             torch.cuda.synchronize(device)
         self.epoch.seconds = time.perf_counter() - self._epoch_start
+        if idist.get_world_size() > 1:
+            self._gather()
         for name, value in asdict(self.epoch).items():
             setattr(self.total, name, getattr(self.total, name) + value)
+
+    def _gather(self) -> None:
+        """Make the epoch's numbers those of all ranks: counts add up, and the slowest rank's time is everybody's."""
+        values = asdict(self.epoch)
+        ranks: Any = idist.all_gather(torch.tensor([list(values.values())], dtype=torch.float64))
+        for (name, value), gathered in zip(values.items(), ranks.unbind(1), strict=True):
+            whole = gathered.max() if name.endswith("seconds") else gathered.sum()
+            setattr(self.epoch, name, type(value)(whole))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import NamedTuple
@@ -45,6 +45,7 @@ class Augmentation:
         low_resolution: share of the voxels that is kept, for each axis; 1 on axes that are left alone.
         brightness, contrast, inverted_gamma, gamma: factors, and exponents.
         mirror: whether a patch is mirrored along an axis, ``(N, D)``.
+        noise_before, noise_total: rows of a larger batch with noise, those before these patches and all of them.
 
     >>> recipe = AugmentationRecipe.nnunet((40, 56, 40))
     >>> draw_augmentation(recipe, torch.Generator(), num_patches=9, num_channels=1, spatial_dims=3).shape
@@ -60,6 +61,26 @@ class Augmentation:
     inverted_gamma: Affected
     gamma: Affected
     mirror: Tensor
+    noise_before: int = 0
+    noise_total: int | None = None
+
+    def part(self, start: int, count: int) -> Augmentation:
+        """What was drawn for `count` patches of the batch from patch `start` on, the same noise included.
+
+        >>> recipe = AugmentationRecipe.nnunet((40, 56, 40))
+        >>> draw_augmentation(recipe, torch.Generator(), num_patches=9, num_channels=1, spatial_dims=3).part(5, 4).shape
+        (4, 1, 3)
+        """
+        low, high = start * self.shape[1], (start + count) * self.shape[1]
+
+        def part_of(kind: Affected) -> Affected:
+            own = (kind.rows >= low) & (kind.rows < high)
+            return Affected(kind.rows[own] - low, kind.values[own])
+
+        kinds = {name: part_of(kind) for name, kind in vars(self).items() if isinstance(kind, Affected)}
+        shape, mirror = (count, *self.shape[1:]), self.mirror[start : start + count]
+        before, total = int((self.noise.rows < low).sum()), len(self.noise.rows)
+        return replace(self, **kinds, shape=shape, mirror=mirror, noise_before=before, noise_total=total)
 
 
 def draw_augmentation(
@@ -141,7 +162,7 @@ def augment_patches(
     image, label = image.clone(memory_format=torch.contiguous_format), None if label is None else label.clone()
     rows = image.flatten(0, 1).flatten(1)
     kinds: tuple[tuple[Affected, Callable[[Tensor, Tensor], Tensor]], ...] = (
-        (augmentation.noise, partial(_add_noise, generator=generator)),
+        (augmentation.noise, partial(_add_noise, generator=generator, drawn=augmentation)),
         (augmentation.blur, partial(map_axes, blur_matrices, image.shape[2:])),
         (augmentation.brightness, torch.mul),
         (augmentation.contrast, _scale_contrast),
@@ -167,8 +188,11 @@ def _check_batch(image: Tensor, label: Tensor | None, augmentation: Augmentation
         raise ValueError(f"label must have the shape {like_image}, got {tuple(label.shape)}")
 
 
-def _add_noise(rows: Tensor, std: Tensor, *, generator: torch.Generator) -> Tensor:
-    return torch.randn(rows.shape, device=rows.device, generator=generator).mul_(std).add_(rows)
+def _add_noise(rows: Tensor, std: Tensor, *, generator: torch.Generator, drawn: Augmentation) -> Tensor:
+    # A generator's numbers depend on how many are drawn at once: as many as for the whole batch, then these rows' part.
+    total = len(rows) if drawn.noise_total is None else drawn.noise_total
+    noise = torch.randn((total, rows.shape[1]), device=rows.device, generator=generator)
+    return noise[drawn.noise_before : drawn.noise_before + len(rows)].mul_(std).add_(rows)
 
 
 def _scale_contrast(rows: Tensor, factor: Tensor) -> Tensor:
@@ -208,11 +232,18 @@ class BatchAugmentation:
 
     recipe: AugmentationRecipe
 
-    def __call__(self, image: Tensor, label: Tensor | None, *, seed: int) -> tuple[Tensor, Tensor | None]:
-        """Draw from the seed and do it: see :func:`draw_augmentation` and :func:`augment_patches`."""
+    def __call__(
+        self, image: Tensor, label: Tensor | None, *, seed: int, before: int = 0, total: int | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Draw from the seed and do it: see :func:`draw_augmentation` and :func:`augment_patches`.
+
+        The patches may be a part of a batch of `total`, with `before` of them in front: each is augmented as there.
+        """
         generator = torch.Generator().manual_seed(seed)
-        size = {"num_patches": len(image), "num_channels": image.shape[1], "spatial_dims": image.ndim - 2}
+        total = len(image) if total is None else total
+        size = {"num_patches": total, "num_channels": image.shape[1], "spatial_dims": image.ndim - 2}
         drawn = draw_augmentation(self.recipe, generator, **size)
+        drawn = drawn if total == len(image) else drawn.part(before, len(image))
         # On a CPU the noise goes on where the drawing ended, or it would repeat the numbers that decided on it.
         if image.device != generator.device:
             generator = torch.Generator(image.device).manual_seed(seed)

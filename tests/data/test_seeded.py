@@ -240,3 +240,62 @@ def test_what_was_told_travels_to_workers():
     index = pickle.loads(pickle.dumps(SeededIndex(3, 4, 5, DrawnPatches((8, 8), 2, 10))))
     assert (int(index), index.seed, index.position) == (3, 4, 5)
     assert index.patches == DrawnPatches(size=(8, 8), count=2, before=10)
+
+
+# ranks
+
+
+def sampler_of(rank, num_ranks, *, count=7, num_samples=20, batch_size=5, **options):
+    sampler = SeededSampler(
+        range(count), seed=0, num_samples=num_samples, batch_size=batch_size, rank=rank, num_ranks=num_ranks, **options
+    )
+    sampler.patches_at = lambda epoch, batch, sample: DrawnPatches((8,), 1 + (sample < 3), 10 * batch + sample)
+    return sampler
+
+
+def drawn(samples):
+    return [(int(one), one.seed, one.position, one.patches) for one in samples]
+
+
+@pytest.mark.parametrize("num_samples", [20, 18])
+@pytest.mark.parametrize("num_ranks", [2, 3])
+def test_the_ranks_together_draw_what_one_draws(num_ranks, num_samples):
+    whole = drawn(sampler_of(0, 1, num_samples=num_samples))
+    parts = [drawn(sampler_of(rank, num_ranks, num_samples=num_samples)) for rank in range(num_ranks)]
+    assert sorted((sample for part in parts for sample in part), key=lambda sample: sample[2]) == whole
+    assert [len(part) for part in parts] == [
+        len(sampler_of(rank, num_ranks, num_samples=num_samples)) for rank in range(num_ranks)
+    ]
+
+
+def test_each_rank_has_its_part_of_every_batch():
+    positions = [[one.position for one in sampler_of(rank, 2)] for rank in range(2)]
+    assert positions == [[0, 1, 2, 5, 6, 7, 10, 11, 12, 15, 16, 17], [3, 4, 8, 9, 13, 14, 18, 19]]
+
+
+def test_no_rank_draws_of_an_incomplete_batch_that_is_dropped():
+    assert [len(sampler_of(rank, 2, num_samples=9, drop_last=True)) for rank in range(2)] == [3, 2]
+
+
+def test_a_sampler_knows_the_patches_of_the_other_ranks():
+    assert [sampler_of(rank, 2).patches_of(1) for rank in range(2)] == [(0, 6, 8), (6, 2, 8)]
+    last = [sampler_of(rank, 2, num_samples=8) for rank in range(2)]
+    assert [sampler.patches_of(2) for sampler in last] == [(0, 4, 6), (4, 2, 6)]
+    assert last[0].patches_of(4) == (0, 4, 6)
+
+
+def test_a_loader_loads_its_rank_s_part(monkeypatch):
+    whole = [tuple(batch["image"].shape) for batch in SeededDataLoader(make_dataset(), batch_size=3)]
+    monkeypatch.setattr("ignite.distributed.get_rank", lambda: 1)
+    monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 2)
+    part = [tuple(batch["image"].shape) for batch in SeededDataLoader(make_dataset(), batch_size=3)]
+    assert (whole, part) == ([(3, 1, 4)] * 2, [(1, 1, 4)] * 2)
+
+
+def test_a_batch_of_fewer_volumes_than_ranks_is_refused(monkeypatch):
+    monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 4)
+    with pytest.raises(ValueError, match="got 3 for 4: start 3 or fewer, or take a batch_size of 4 or more"):
+        SeededDataLoader(make_dataset(), batch_size=3)
+    with pytest.raises(ValueError, match="the last batch of a pass has 1 volumes, fewer than the 4 ranks"):
+        SeededDataLoader(make_dataset(), batch_size=5)
+    assert len(SeededDataLoader(make_dataset(), batch_size=5, drop_last=True)) == 1

@@ -58,3 +58,11 @@ def test_the_global_generator_is_left_alone():
 def test_the_seed_of_the_run_comes_first_so_that_a_resumed_one_goes_on_with_it():
     reproducibility = SimpleNamespace(seed=1)
     assert same(run(seed=0, reproducibility=reproducibility), run(seed=1))
+
+
+def test_with_another_loader_each_rank_draws_for_itself(monkeypatch):
+    monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 2)
+    first = run()
+    monkeypatch.setattr("ignite.distributed.get_rank", lambda: 1)
+    assert not same(first, run())
+    assert same(run(), run())

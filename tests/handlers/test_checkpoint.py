@@ -360,3 +360,37 @@ def test_weights_are_written_only_when_they_are_the_best(tmp_path):
 def test_best_weights_are_a_bare_state_dict(tmp_path):
     validate([0.5], tmp_path / "models" / "model.pt")
     assert torch.nn.Linear(1, 1, bias=False).load_state_dict(load(tmp_path / "models" / "model.pt")).missing_keys == []
+
+
+# ranks
+
+
+def test_a_rank_above_0_reads_but_does_not_write(path, monkeypatch):
+    Run(path, seed=1).run(stop_after=1)
+    kept = path.read_bytes()
+    monkeypatch.setattr("ignite.distributed.get_rank", lambda: 1)
+    resumed = Run(path, seed=2, resume=True).run()
+    assert resumed.epochs == [2, 2]
+    assert path.read_bytes() == kept
+
+
+def test_a_rank_above_0_sets_nothing_aside(path, monkeypatch):
+    Run(path).run()
+    monkeypatch.setattr("ignite.distributed.get_rank", lambda: 1)
+    Run(path).run()
+    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+
+
+def test_a_checkpoint_that_only_some_ranks_see_is_refused(path, monkeypatch):
+    monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 3)
+    monkeypatch.setattr("ignite.distributed.all_gather", lambda seen: [1, seen, 1])
+    with pytest.raises(
+        ValueError, match=r"last\.pt is there for rank 0 but not for rank 1: write to a folder that all"
+    ):
+        Run(path, resume=True).run()
+
+
+def test_the_best_weights_are_written_by_rank_0(tmp_path, monkeypatch):
+    monkeypatch.setattr("ignite.distributed.get_rank", lambda: 1)
+    with pytest.raises(FileNotFoundError):
+        validate([0.5], tmp_path / "model.pt")

@@ -511,3 +511,18 @@ def test_axes_that_patches_do_not_have_are_refused(changes, name):
     recipe = dataclasses.replace(AugmentationRecipe.nnunet((64, 64)), **changes)
     with pytest.raises(ValueError, match=rf"{name} must lie in 0\.\.1"):
         BatchAugmentation(recipe)(torch.zeros(2, 1, 8, 8), None, seed=0)
+
+
+# a part of a larger batch
+
+
+@pytest.mark.parametrize(("before", "count"), [(0, 5), (5, 4), (8, 1)])
+def test_a_part_of_a_batch_is_augmented_as_in_the_whole(before, count):
+    augment = BatchAugmentation(dataclasses.replace(AugmentationRecipe.nnunet((6, 7, 8)), noise_prob=0.6))
+    torch.manual_seed(0)
+    image, label = torch.rand(9, 2, 6, 7, 8), torch.randint(3, (9, 1, 6, 7, 8))
+    whole = augment(image, label, seed=1)
+    own = slice(before, before + count)
+    part = augment(image[own], label[own], seed=1, before=before, total=9)
+    assert torch.equal(part[0], whole[0][own])
+    assert torch.equal(part[1], whole[1][own])
