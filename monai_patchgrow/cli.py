@@ -94,9 +94,32 @@ def quickstart(
     return run(bundle, data=data, curriculum=curriculum, epochs=epochs, output_dir=output_dir, seed=seed)
 
 
+def bundle(plans: str, dataset: str, output: str, configuration: str = "3d_fullres", orientation: str = "RAS") -> str:
+    """Turn a plan of nnU-Net v2 into a MONAI bundle.
+
+    Args:
+        plans: nnU-Net's nnUNetPlans.json
+        dataset: the data set's dataset.json, nnU-Net's or the Decathlon's
+        output: folder of the bundle, new or empty; the segmentation keyword of MONAI Label belongs into its name
+        configuration: 3d_fullres, 3d_lowres or 2d
+        orientation: codes of the axes along which most images are stored; all are turned to it
+    """
+    from monai_patchgrow.tools.nnunet_plans import read_nnunet_plan
+    from monai_patchgrow.tools.render_bundle import BundleCard, render_bundle, write_bundle
+
+    plan = read_nnunet_plan(plans, dataset, configuration=str(configuration), orientation=orientation)
+    return str(write_bundle(render_bundle(plan, BundleCard.of(plan)), output))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `patchgrow` command; a user's error is one line on stderr and exit code 1."""
-    commands = {"plan": plan, "phantom": phantom, "verify_data": verify_data, "quickstart": quickstart}
+    commands = {
+        "plan": plan,
+        "bundle": bundle,
+        "phantom": phantom,
+        "verify_data": verify_data,
+        "quickstart": quickstart,
+    }
     with one_line_errors():
         fire.Fire(commands, command=list(sys.argv[1:] if arguments is None else arguments), name="patchgrow")
 

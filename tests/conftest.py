@@ -22,6 +22,15 @@ def task04() -> Path:
 
 
 @pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder of nnU-Net's own plans, ``reference`` beside the folder of PATCHGROW_DATA."""
+    folder = Path(os.environ.get("PATCHGROW_DATA", DEFAULT_DATA)).parent / "reference"
+    if not (folder / "nnunet_plans").is_dir():
+        pytest.skip(f"no folder {folder / 'nnunet_plans'}: set PATCHGROW_DATA to the folder beside reference")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def phantom_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A phantom task of 10 cases; read it, but leave its files as they are."""
     return write_phantom_task(tmp_path_factory.mktemp("phantom") / "task", num_cases=10)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["one_line_errors"]
+__all__ = ["one_line_config_errors", "one_line_errors"]
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn a ValueError or OSError into a SystemExit of one line: printed to stderr, exit code 1.
-
-    SystemExit passes through MONAI's config parser, which would wrap any other error in a long traceback.
 
     >>> with one_line_errors():
     ...     raise ValueError("max_epochs must be\\n at least 1")
@@ -23,3 +22,23 @@ def one_line_errors() -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {' '.join(str(error).split())}") from None
+
+
+@contextmanager
+def one_line_config_errors() -> Iterator[None]:
+    """For what a bundle's config calls: as `one_line_errors` where the process is ``python -m monai.bundle``.
+
+    SystemExit passes through MONAI's config parser, which would wrap any other error in a long traceback. A process
+    that hosts bundles, as a MONAI Label server or a federated client, gets the error itself, which ends no process.
+
+    >>> with one_line_config_errors():
+    ...     raise ValueError("max_epochs must be at least 1")
+    Traceback (most recent call last):
+    ValueError: max_epochs must be at least 1
+    """
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None and spec.name.startswith("monai.bundle"):
+        with one_line_errors():
+            yield
+    else:
+        yield

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from torch import nn
+
+from monai_patchgrow import networks
 from monai_patchgrow.data import DataError, PreprocessedDataset, read_task, split_cases, verify_cases
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.growth import parse_int
-from monai_patchgrow.tools.one_line import one_line_errors
+from monai_patchgrow.tools.one_line import one_line_config_errors
 from monai_patchgrow.transforms import AugmentationRecipe
 
-__all__ = ["check_resume", "preflight", "preprocess"]
+__all__ = ["check_network", "check_resume", "preflight", "preprocess"]
 
 
 def preflight(
@@ -49,13 +53,13 @@ def preflight(
         **plan: arguments of :meth:`GrowthSchedule.plan`.
 
     Raises:
-        SystemExit: any fault, with the line as its message.
+        SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
     """
-    with one_line_errors():
+    with one_line_config_errors():
         _check_numbers(positive, minimum=1)
         _check_numbers({"num_workers": num_workers, "seed": seed}, minimum=0)
         _check_switches(boolean)
-        _check_mirroring(GrowthSchedule.plan(**plan).patch_size, mirror_axes)
+        _check_mirroring(_plan(**plan).patch_size, mirror_axes)
         _check_network(strides, features, plan["total_stride"])
         task = read_task(str(dataset_dir))
         if len(task.channels) != len(channels):
@@ -67,6 +71,26 @@ def preflight(
             verify_cases(task)
 
 
+def check_network(network: nn.Module, *, in_channels: int, total_stride: Sequence[int], **plan: Any) -> None:
+    """Check that a network can be trained on the patches of a plan; on a fault exit with one line and code 1.
+
+    The network's own total stride and smallest patch count, where they are known.
+
+    Args:
+        network: as it is trained.
+        in_channels: input channels.
+        total_stride: of a network of which no patch sizes are known.
+        **plan: the other arguments of :meth:`GrowthSchedule.plan`.
+
+    Raises:
+        SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
+    """
+    with one_line_config_errors():
+        rule = networks.patch_rule(network, default=total_stride)
+        plan = {**plan, "total_stride": rule.total_stride, "smallest_patch": rule.smallest_patch}
+        networks.check_network(network, _plan(**plan), in_channels=in_channels)
+
+
 def preprocess(**options: Any) -> PreprocessedDataset:
     """Make a :class:`monai_patchgrow.data.PreprocessedDataset`; on a fault exit with one line and code 1.
 
@@ -74,9 +98,9 @@ def preprocess(**options: Any) -> PreprocessedDataset:
         **options: the data set's arguments.
 
     Raises:
-        SystemExit: any fault, with the line as its message.
+        SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
     """
-    with one_line_errors():
+    with one_line_config_errors():
         return PreprocessedDataset(**options)
 
 
@@ -84,10 +108,17 @@ def check_resume(trainer: Any) -> None:
     """Check that a trainer with a ResumableRun can go on from its checkpoint; else exit with one line and code 1.
 
     Raises:
-        SystemExit: any fault, with the line as its message.
+        SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
     """
-    with one_line_errors():
+    with one_line_config_errors():
         trainer.state.resumable_run.check(trainer)
+
+
+def _plan(**plan: Any) -> GrowthSchedule:
+    """Plan without the warning of merged stages, which comes with the schedule that is trained."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return GrowthSchedule.plan(**plan)
 
 
 def _check_mirroring(patch_size: Sequence[int], mirror_axes: Any) -> None:

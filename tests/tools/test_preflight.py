@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -40,13 +41,11 @@ def task_dir(phantom_task, tmp_path):
 
 
 def fault(dataset_dir, **changes):
-    """The line that preflight exits with; as a string, the interpreter prints it and ends with status 1."""
-    with pytest.raises(SystemExit) as caught:
+    """The line that preflight fails with."""
+    with pytest.raises((ValueError, OSError)) as caught:
         preflight(dataset_dir=str(dataset_dir), **{**SETTINGS, **changes})
-    assert isinstance(caught.value.code, str)
-    assert len(caught.value.code.splitlines()) == 1
-    assert caught.value.code.startswith("error: ")
-    return caught.value.code.removeprefix("error: ")
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
 
 
 def rewrite(path, change=lambda voxels: voxels, *, shift_mm=0.0):
@@ -60,6 +59,14 @@ def test_sound_settings_and_data_pass(phantom_task, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     preflight(dataset_dir=str(phantom_task), **SETTINGS)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_exits_with_the_line(tmp_path, monkeypatch):
+    # A string as the code: the interpreter prints it and ends with status 1.
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", SimpleNamespace(name="monai.bundle.__main__"))
+    with pytest.raises(SystemExit) as caught:
+        preflight(dataset_dir=str(tmp_path / "absent"), **SETTINGS)
+    assert caught.value.code == f"error: {tmp_path}/absent: no such folder"
 
 
 # data

@@ -1,0 +1,96 @@
+"""Networks that predict together: one per weight file, each mirrored on request."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import os
+import runpy
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+__all__ = ["Ensemble", "Mirrored", "assemble", "load_weights"]
+
+stop = runpy.run_path(str(Path(__file__).with_name("cases.py")))["stop"]
+
+
+class Ensemble(torch.nn.Module):
+    """Networks that vote: logits of the mean of their softmax.
+
+    Args:
+        members: networks (B, C, *spatial) -> logits (B, K, *spatial).
+    """
+
+    def __init__(self, members: Sequence[torch.nn.Module]) -> None:
+        super().__init__()
+        self.members = torch.nn.ModuleList(members)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Log of the mean softmax, (B, K, *spatial); the plain logits of a single member."""
+        if len(self.members) == 1:
+            return self.members[0](images)
+        total = torch.log_softmax(self.members[0](images).float(), 1)
+        for member in self.members[1:]:
+            total = torch.logaddexp(total, torch.log_softmax(member(images).float(), 1))
+        return total - math.log(len(self.members))
+
+
+class Mirrored(torch.nn.Module):
+    """A network's mean logits over all mirror images of its input, each mirrored back.
+
+    Args:
+        network: (B, C, *spatial) -> logits (B, K, *spatial).
+        axes: spatial ones to mirror, from 0; n of them cost 2^n times the time.
+    """
+
+    def __init__(self, network: torch.nn.Module, axes: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        dims = [axis + 2 for axis in axes]
+        self.flips = [flip for size in range(len(dims) + 1) for flip in itertools.combinations(dims, size)]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Mean logits, (B, K, *spatial)."""
+        total = self.network(images)
+        for flip in self.flips[1:]:
+            total = total + self.network(images.flip(flip)).flip(flip)
+        return total / len(self.flips)
+
+
+def assemble(
+    network: torch.nn.Module, *, ckpt_path: str | Sequence[str], mirror_axes: Sequence[int] = ()
+) -> torch.nn.Module:
+    """What predicts: the network itself, mirrored on request, or one copy of it per weight file.
+
+    Args:
+        network: it gets no weights here where `ckpt_path` is a single path: see `load_weights`.
+        ckpt_path: one weight file, or a list of several, which are loaded.
+        mirror_axes: as `Mirrored` takes them.
+    """
+    if isinstance(ckpt_path, str | os.PathLike):
+        return Mirrored(network, mirror_axes) if mirror_axes else network
+    members = [copy.deepcopy(network) for _ in ckpt_path]
+    for member, path in zip(members, ckpt_path, strict=True):
+        load_weights(member, ckpt_path=path)
+    return Ensemble([Mirrored(member, mirror_axes) if mirror_axes else member for member in members])
+
+
+def load_weights(network: torch.nn.Module, *, ckpt_path: str | Sequence[str]) -> None:
+    """Load a weight file into the network; a list of them is `assemble`'s task.
+
+    Raises:
+        ValueError: there is no such file, or it holds no weights of this network.
+    """
+    if not isinstance(ckpt_path, str | os.PathLike):
+        return
+    if not os.path.isfile(ckpt_path):
+        stop(f"ckpt_path: no weights at {ckpt_path}: train the bundle first, or give the path of its model.pt")
+    device = next(iter(network.state_dict().values())).device
+    try:
+        network.load_state_dict(torch.load(ckpt_path, map_location=device, weights_only=True))
+    except Exception as error:  # of many kinds: unpickling, zip, key and shape errors
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        stop(f"ckpt_path: {ckpt_path} holds no weights of this network: {' '.join(lines[:2])[:300]}")

@@ -1,0 +1,218 @@
+"""Predicts label maps, in a loop over cases that outlives a broken one.
+
+python scripts/predict.py --dataset_dir IMAGES --output_dir LABELS [--ckpt_path A.pt B.pt] [--KEY VALUE ...]
+
+It needs MONAI and nibabel, ITK for DICOM series, and scipy for images of another voxel size than the network's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import logging
+import os
+import re
+import runpy
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.transforms import Compose, LoadImage, SaveImaged
+
+__all__ = ["check_output", "main", "predict"]
+
+_CASES = runpy.run_path(str(Path(__file__).with_name("cases.py")))
+is_command, stop = _CASES["is_command"], _CASES["stop"]
+_AFFINE_TOLERANCE = 1e-3  # mm: what resampling there and back may move an affine by
+_LOGGER = logging.getLogger("predict")
+
+
+def check_output(items: Sequence[dict[str, Any]], output_dir: str | os.PathLike[str]) -> None:
+    """A label map must not replace an image, nor lie among those of the next run.
+
+    Raises:
+        ValueError: the folder holds one of the images.
+    """
+    for item in items:
+        paths = item["image"] if isinstance(item["image"], list) else [item["image"]]
+        folders = [os.path.dirname(os.path.realpath(path)) for path in paths if not os.path.isdir(path)]
+        if os.path.realpath(output_dir) in folders:
+            stop(f"output_dir must not be the folder of the images, whose files would be overwritten: {output_dir}")
+
+
+def predict(
+    items: Sequence[dict[str, Any]],
+    *,
+    network: torch.nn.Module,
+    inferer: Callable[..., torch.Tensor],
+    preprocessing: Callable[[dict[str, Any]], dict[str, Any]],
+    postprocessing: Compose,
+    output_dir: str | os.PathLike[str],
+    device: torch.device | str,
+    amp: bool = False,
+) -> list[Path]:
+    """Write one label map per case, NAME.nii.gz on the voxels of its image; a case that fails is named and skipped.
+
+    Args:
+        items: as `find_images` gives them.
+        network: logits of patches.
+        inferer: called with images (1, C, *spatial) and the network.
+        preprocessing: of an item.
+        postprocessing: of an item with "pred", the logits (K, *spatial); its SaveImaged is left out.
+        output_dir: made if it is missing.
+        device: that the network is on.
+        amp: automatic mixed precision.
+
+    Returns:
+        The files written.
+
+    Raises:
+        RuntimeError: cases failed; all others are written by then. A command ends with exit code 1 instead.
+        ValueError: as `check_output`.
+    """
+    check_output(items, output_dir)
+    network.eval()
+    save_free = Compose([step for step in postprocessing.transforms if not isinstance(step, SaveImaged)])
+    targets, failed = [], []
+    for number, item in enumerate(items, 1):
+        start = time.perf_counter()
+        try:
+            labels = _predict_case(item, network, inferer, preprocessing, save_free, torch.device(device), amp)
+            targets.append(_write(labels, item, Path(output_dir)))
+        except Exception as error:
+            failed.append(item["name"])
+            earlier = _target(item, output_dir)
+            left = f"; {earlier} is an earlier run's" if earlier.exists() else ""
+            _complain(f"case {item['name']} failed and is skipped: {_reason(error, item)}{left}")
+        else:
+            _LOGGER.info("%d/%d %s: %.1f s", number, len(items), targets[-1], time.perf_counter() - start)
+    if failed:
+        message = f"{len(failed)} of {len(items)} cases failed: {', '.join(failed)}"
+        raise SystemExit(f"error: {message}") if is_command() else RuntimeError(message)
+    return targets
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run configs/inference.json of the bundle that this file belongs to, with any of its keys as --KEY VALUE."""
+    parser = argparse.ArgumentParser(description="Predict label maps of images with this bundle.", allow_abbrev=False)
+    parser.add_argument("--dataset_dir", nargs="+", required=True, help="NIfTI file, DICOM series, folder or list")
+    parser.add_argument("--output_dir", help="folder for the label maps; default: predictions, in the bundle")
+    parser.add_argument("--ckpt_path", nargs="+", help="weights; several are an ensemble; default: models/model.pt")
+    known, rest = parser.parse_known_args(arguments)
+    keys, values = rest[::2], rest[1::2]
+    if len(keys) != len(values) or not all(key.startswith("--") for key in keys):
+        parser.error(f"give the keys of inference.json as --KEY VALUE, got {' '.join(rest)}")
+    overrides = {key[2:]: _parse(value) for key, value in zip(keys, values, strict=True)}
+    for key, value in vars(known).items():
+        if value is not None:
+            overrides[key] = value[0] if isinstance(value, list) and len(value) == 1 else value
+    root = Path(__file__).resolve().parents[1]
+    content = ConfigParser.load_config_file(root / "configs" / "inference.json")
+    if unknown := [key for key in overrides if re.split("#|::", key)[0] not in content]:
+        parser.error(f"inference.json has no {', '.join(unknown)}; its keys are {', '.join(content)}")
+    config = ConfigParser(content)
+    config.update({"bundle_root": str(root), **overrides})
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(asctime)s - %(message)s")
+    for section in ("initialize", "run"):
+        config.get_parsed_content(section)
+
+
+def _predict_case(
+    item: dict[str, Any],
+    network: torch.nn.Module,
+    inferer: Callable[..., torch.Tensor],
+    preprocessing: Callable[[dict[str, Any]], dict[str, Any]],
+    postprocessing: Compose,
+    device: torch.device,
+    amp: bool,
+) -> MetaTensor:
+    """The label map (1, *spatial) on the grid of the image file."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "the directory: .* contains more than one DICOM series")
+        data = preprocessing(dict(item))
+    images = data["image"].as_tensor()[None]
+    if not torch.isfinite(images).all():
+        raise ValueError("the image has voxels that are no finite number")
+    with torch.no_grad(), torch.autocast(device.type, enabled=amp):
+        logits = inferer(images.to(device), network)[0]
+    try:
+        return postprocessing({**data, "pred": MetaTensor(logits)})["pred"]
+    except torch.cuda.OutOfMemoryError:
+        return postprocessing({**data, "pred": MetaTensor(logits.cpu())})["pred"]
+
+
+def _write(labels: MetaTensor, item: dict[str, Any], folder: Path) -> Path:
+    """NAME.nii.gz with the image's very geometry: whole, or not at all."""
+    array = labels[0].cpu().numpy()
+    array = array.astype(np.uint8 if array.max(initial=0) < 256 else np.uint16)
+    first = item["image"][0] if isinstance(item["image"], list) else item["image"]
+    header: Any = nib.load(first).header if str(first).lower().endswith((".nii", ".nii.gz")) else None
+    affine = np.asarray(labels.meta["original_affine"]) if header is None else header.get_best_affine()
+    shape = tuple(np.ravel(labels.meta["spatial_shape"])) if header is None else header.get_data_shape()
+    moved = float(np.abs(np.asarray(labels.affine) - affine).max())
+    if array.shape != tuple(shape)[: array.ndim] or moved > _AFFINE_TOLERANCE:
+        raise ValueError(f"labels of shape {array.shape}, image of shape {shape}, affines {moved:.2g} mm apart")
+    image = nib.Nifti1Image(array, affine, header)
+    image.set_data_dtype(array.dtype)
+    image.header["cal_min"] = image.header["cal_max"] = 0  # the image's window, not the labels'
+    if header is None:
+        image.set_sform(affine, code=1)
+        image.set_qform(affine, code=1)
+        image.header.set_xyzt_units("mm")
+    folder.mkdir(parents=True, exist_ok=True)
+    target, partial = _target(item, folder), folder / f".{item['name']}.{os.getpid()}.partial.nii.gz"
+    try:
+        nib.save(image, partial)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def _target(item: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
+    return Path(folder) / f"{item['name']}.nii.gz"
+
+
+def _reason(error: BaseException, item: dict[str, Any]) -> str:
+    """The first cause, in one line; MONAI wraps it in the names of its transforms."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = f"{type(error).__name__}: {lines[0] if lines else ''}"
+    if "scipy" in reason:
+        return f"{reason} (voxels of another size than the network's are resampled by scipy: pip install scipy)"
+    return f"{'all voxels are 0' if _is_blank(item) else reason} ({item['image']})"
+
+
+def _is_blank(item: dict[str, Any]) -> bool:
+    try:
+        return not LoadImage(image_only=True)(item["image"]).any()
+    except Exception:  # it cannot be read: the first error says so
+        return False
+
+
+def _complain(line: str) -> None:
+    _LOGGER.error(line)
+    if is_command():
+        print(f"error: {line}", file=sys.stderr, flush=True)
+
+
+def _parse(value: str) -> Any:
+    """A literal of Python or JSON; anything else is text."""
+    try:
+        return ast.literal_eval({"true": "True", "false": "False", "null": "None"}.get(value, value))
+    except (SyntaxError, ValueError):
+        return value
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")  # MONAI's and torch's, of no use to who predicts
+    main()

@@ -1,0 +1,122 @@
+"""What one segmentation bundle differs in from another: a plan, as a frozen value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["SCHEMES", "SegmentationPlan"]
+
+Sizes = tuple[int, ...]
+
+SCHEMES = {
+    "CTNormalization": "clipped to the foreground's 0.5 and 99.5 percentiles, z-scored with its mean and deviation",
+    "ZScoreNormalization": "z-scored over the image",
+    "RescaleTo01Normalization": "rescaled to 0 to 1",
+    "RGBTo01Normalization": "divided by 255",
+    "NoNormalization": "left as it is",
+}
+"""nnU-Net v2's normalisations that a bundle can have, and what they do."""
+
+_ANISOTROPY = 3.0  # nnU-Net v2's ANISO_THRESHOLD: the coarsest spacing over the finest
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationPlan:
+    """A task and its network, in the axis order of MONAI's arrays: (x, y, z), or (x, y) for slices.
+
+    dataset: name of the data set's folder.
+    channels: names of the input channels.
+    labels: names by value, 0 being background.
+    patch_size: full patch, voxels per axis.
+    spacing: mm per axis.
+    normalisation: one entry per channel, ``{"scheme": ...}`` with the scheme's figures.
+    strides, kernel_sizes: per level and axis of the network.
+    features: per level.
+    batch_size: patches per batch at the full patch.
+    batch_dice: whether Dice is taken over the batch as a whole.
+    orientation: codes of the three array axes of a volume, as ``RAS``; the last is the one across slices.
+    residual: whether the network's blocks are residual.
+
+    Raises:
+        ValueError: figures that don't fit together.
+    """
+
+    dataset: str
+    channels: tuple[str, ...]
+    labels: Mapping[str, str] = field(hash=False)
+    patch_size: Sizes
+    spacing: tuple[float, ...]
+    normalisation: tuple[Mapping[str, Any], ...] = field(hash=False)
+    strides: tuple[Sizes, ...]
+    kernel_sizes: tuple[Sizes, ...]
+    features: Sizes
+    batch_size: int
+    batch_dice: bool
+    orientation: str = "RAS"
+    residual: bool = False
+
+    def __post_init__(self) -> None:
+        levels = {"strides": self.strides, "kernel_sizes": self.kernel_sizes, "features": self.features}
+        for name, values in levels.items():
+            if len(values) != len(self.strides) or len(values) < 2:
+                raise ValueError(f"{name} must have one entry per level ({len(self.strides)}), got {len(values)}")
+        if len(self.normalisation) != len(self.channels):
+            channels, entries = len(self.channels), len(self.normalisation)
+            raise ValueError(f"normalisation must have one entry per channel ({channels}), got {entries}")
+        for voxels, stride, axis in zip(self.patch_size, self.total_stride, self.axes, strict=True):
+            if voxels % stride:
+                what = f"{voxels} on axis {axis} (stride {stride})"
+                raise ValueError(f"patch_size must be a multiple of total_stride on every axis, got {what}")
+
+    @property
+    def spatial_dims(self) -> int:
+        """Axes of a patch: 2 or 3."""
+        return len(self.patch_size)
+
+    @property
+    def axes(self) -> Sizes:
+        """0 to the last axis."""
+        return tuple(range(self.spatial_dims))
+
+    @property
+    def total_stride(self) -> Sizes:
+        """Product of the network's strides, voxels per axis."""
+        return tuple(math.prod(stride[axis] for stride in self.strides) for axis in self.axes)
+
+    @property
+    def is_anisotropic(self) -> bool:
+        """Whether voxels are so much coarser across slices that nnU-Net resamples that axis by itself."""
+        return self.spatial_dims == 3 and max(self.spacing) / min(self.spacing) > _ANISOTROPY
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all channels are normalised alike, so that one transform does it."""
+        settings = [{**entry, "clip": None, "mean": None, "std": None} for entry in self.normalisation]
+        alone = self.normalisation[0]["scheme"] == "CTNormalization" and len(self.channels) > 1
+        return not alone and all(entry == settings[0] for entry in settings)
+
+    @property
+    def deep_supervision_weights(self) -> tuple[float, ...]:
+        """Weights of the decoder's levels, finest first: halved from one to the next, none for the coarsest.
+
+        Source: nnU-Net v2's default trainer.
+
+        >>> levels = {"strides": ((1,), (2,), (2,), (2,)), "kernel_sizes": ((3,),) * 4, "features": (4,) * 4}
+        >>> SegmentationPlan(
+        ...     dataset="demo",
+        ...     channels=("MRI",),
+        ...     labels={"0": "background"},
+        ...     patch_size=(8,),
+        ...     spacing=(1.0,),
+        ...     normalisation=({"scheme": "NoNormalization"},),
+        ...     batch_size=2,
+        ...     batch_dice=False,
+        ...     **levels,
+        ... ).deep_supervision_weights
+        (0.6666666666666666, 0.3333333333333333)
+        """
+        halves = [0.5**level for level in range(max(1, len(self.strides) - 2))]
+        return tuple(half / sum(halves) for half in halves)

@@ -1,0 +1,49 @@
+"""Renders the ten Decathlon bundles from bundles/templates and bundles/tasks.json, in place.
+
+python scripts/render_bundles.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from monai_patchgrow.tools.nnunet_plans import plan_of
+from monai_patchgrow.tools.render_bundle import BundleCard, bundle_name, render_bundle
+from monai_patchgrow.tools.segmentation_plan import SegmentationPlan
+
+BUNDLES = Path(__file__).parents[1] / "bundles"
+
+
+def main() -> None:
+    for name, files in rendered_bundles().items():
+        for path, text in files.items():
+            target = BUNDLES / name / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+
+
+def rendered_bundles() -> dict[str, dict[str, str]]:
+    """The files of each bundle, by the bundle's name."""
+    return {bundle_name(card): render_bundle(plan, card) for plan, card in read_tasks().values()}
+
+
+def read_tasks() -> dict[str, tuple[SegmentationPlan, BundleCard]]:
+    """The task table: plan and card by the data set's name."""
+    table = json.loads((BUNDLES / "tasks.json").read_text(encoding="utf-8"))["tasks"]
+    return {dataset: (_plan(dataset, task), BundleCard(**task["card"])) for dataset, task in table.items()}
+
+
+def _plan(dataset: str, task: dict[str, Any]) -> SegmentationPlan:
+    return plan_of(
+        task["configuration"],
+        dataset=dataset,
+        channels=task["channels"],
+        labels={int(value): name for value, name in task["labels"].items()},
+        intensities=task["intensities"],
+    )
+
+
+if __name__ == "__main__":
+    main()
