@@ -10,8 +10,9 @@ from monai.bundle import ConfigParser
 from monai_patchgrow.data import read_task
 
 ROOT = Path(__file__).parents[1]
-BUNDLES = sorted((ROOT / "bundles").glob("*/docs/README.md"))
-PAGES = [ROOT / "README.md", *sorted((ROOT / "benchmarks").rglob("*.md")), *BUNDLES]
+BUNDLES = sorted((ROOT / "bundles").glob("*_patchgrow/docs/README.md"))
+FOLDERS = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "benchmarks").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *FOLDERS, *BUNDLES]
 
 
 def name_of(page):
@@ -31,7 +32,8 @@ def test_nothing_is_left_to_fill_in(page):
 
 @pytest.mark.parametrize("page", BUNDLES, ids=name_of)
 def test_keys_of_the_card_are_keys_of_the_bundle(page):
-    config = json.loads((page.parents[1] / "configs" / "train.json").read_text())
+    configs = [page.parents[1] / "configs" / f"{name}.json" for name in ("train", "evaluate", "inference")]
+    config = {key for path in configs for key in json.loads(path.read_text())}
     table = page.read_text().split("| key | default | meaning |")[1].split("\n\n")[0]
     keys = [key for row in table.splitlines()[2:] for key in re.findall(r"`(\w+)`", row.split("|")[1])]
     assert len(keys) > 10
