@@ -1,5 +1,6 @@
 """Label maps lie on the very voxels of their image: any orientation, any affine, NIfTI or DICOM."""
 
+import locale
 import runpy
 from pathlib import Path
 
@@ -29,6 +30,14 @@ AXES = {
     "sheared": SHEAR,
     "oblique and sheared": ROTATION @ SHEAR,
 }
+
+
+@pytest.fixture(autouse=True)
+def same_locale():
+    """GDCM sets the process's locale to C, after which it would read other processes' output as ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
 
 
 class Bright(torch.nn.Module):
