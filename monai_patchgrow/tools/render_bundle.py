@@ -20,7 +20,7 @@ from monai_patchgrow.tools.segmentation_plan import SCHEMES, SegmentationPlan
 
 __all__ = ["BundleCard", "bundle_name", "default_schedule", "render_bundle", "write_bundle"]
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates" / "segmentation"
 """The templates: Jinja2 in all files but code and licence."""
 
 _PARTS = "parts"  # what templates include: no files of a bundle
