@@ -1,0 +1,140 @@
+"""One page of a TIFF as its tiles: where they are in the file, and what decodes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_patchgrow.data.tile_cells import overlap
+
+__all__ = ["TiffPage", "pyramid_pages"]
+
+
+@dataclass
+class TiffPage:
+    """The tiles (or strips) of one 2-D image in an open file.
+
+    The file is read at given places without a position of its own, so that threads don't disturb each other.
+
+    Attributes:
+        shape: `(C, Y, X)`.
+        tile: rows and columns of a tile, in pixels.
+        planes: how often the image is there: once, or once per channel.
+    """
+
+    descriptor: int
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    tile: tuple[int, int]
+    tiled: bool
+    planes: int
+    offsets: Sequence[int]
+    byte_counts: Sequence[int]
+    empty: float
+    decoder: Callable[[bytes, int], NDArray[Any]]
+
+    @classmethod
+    def of(cls, page: Any, path: Path) -> TiffPage:
+        """The tiles of one of tifffile's pages, whose file must be open, and may be closed later."""
+        if page.dtype is None or not page.dataoffsets:
+            raise TypeError(f"samples of {page.bitspersample} bits and format {page.sampleformat} are not supported")
+        strip = min(page.rowsperstrip, page.imagelength), page.imagewidth
+        decoder = _decoder(page)
+        return cls(
+            descriptor=os.open(path, os.O_RDONLY),
+            shape=(page.samplesperpixel, page.imagelength, page.imagewidth),
+            dtype=np.dtype(page.dtype),
+            tile=(page.tilelength, page.tilewidth) if page.is_tiled else strip,
+            tiled=page.is_tiled,
+            planes=page.samplesperpixel if page.planarconfig == 2 else 1,
+            offsets=page.dataoffsets,
+            byte_counts=page.databytecounts,
+            empty=page.nodata,
+            decoder=decoder,
+        )
+
+    def tiles_under(self, start: Sequence[int], size: Sequence[int]) -> Iterator[int]:
+        """Numbers of the tiles of which a cell holds a part."""
+        places = overlap(start, size, self.shape[1:])
+        if places is None:
+            return
+        ranges = [range(p.start // t, -(-p.stop // t)) for p, t in zip(places[0], self.tile, strict=True)]
+        height, width = self._grid
+        for plane, row, column in product(range(self.planes), *ranges):
+            yield (plane * height + row) * width + column
+
+    def corner(self, index: int) -> tuple[int, int]:
+        """First row and column of a tile, in pixels."""
+        height, width = self._grid
+        row, column = divmod(index % (height * width), width)
+        return row * self.tile[0], column * self.tile[1]
+
+    def channels(self, index: int) -> slice:
+        """Which channels a tile holds."""
+        height, width = self._grid
+        plane = index // (height * width)
+        return slice(plane, plane + 1) if self.planes > 1 else slice(0, self.shape[0])
+
+    def decode(self, index: int) -> NDArray[Any]:
+        """A tile `(C, Y, X)`, without what lies beyond the image's border.
+
+        Raises:
+            Exception: of many types, each codec has its own.
+        """
+        channels, rows, columns = self.shape
+        row, column = self.corner(index)
+        inside = min(self.tile[0], rows - row), min(self.tile[1], columns - column)
+        count = self.byte_counts[index]
+        if not count:  # a tile may be left out of the file
+            return np.full((channels // self.planes, *inside), self.empty, self.dtype)
+        data = os.pread(self.descriptor, count, self.offsets[index])
+        if len(data) < count:
+            raise ValueError(f"the file ends {count - len(data)} bytes too early")
+        return self.decoder(data, index)[: inside[0], : inside[1]].transpose(2, 0, 1)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self.descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+    @property
+    def _grid(self) -> tuple[int, int]:
+        """Tiles per column and per row of the image."""
+        return -(-self.shape[1] // self.tile[0]), -(-self.shape[2] // self.tile[1])
+
+
+def pyramid_pages(tiff: Any) -> list[Any]:
+    """The pages of the first image's pyramid, the finest first; they may be sub-images of it or its successors."""
+    series = tiff.series[0]
+    if len(series.levels) == 1:
+        smaller = [other for other in tiff.series[1:] if other.keyframe.is_reduced and other.keyframe.is_tiled]
+        levels = [series, *smaller]
+    else:
+        levels = list(series.levels)
+    for level in levels:
+        if len(level.pages) != 1 or level.keyframe.imagedepth != 1:
+            raise TypeError(f"axes {level.axes} of shape {level.shape}: one 2-D page with its channels is needed")
+    return [level.keyframe for level in levels]
+
+
+def _decoder(page: Any) -> Callable[[bytes, int], NDArray[Any]]:
+    """What decodes a tile's bytes, with its number, to `(Y, X, C)`."""
+    tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+    decode = page.decode  # made on first use, for which the page's file must be open
+
+    def decode_tile(data: bytes, index: int) -> NDArray[Any]:
+        values, _, _ = decode(data, index, **tables)
+        return values[0]
+
+    return decode_tile

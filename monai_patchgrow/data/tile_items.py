@@ -1,0 +1,67 @@
+"""Huge images in a data set's items: opened, not loaded, and collated as a list."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+from torch.utils.data import default_collate
+
+from monai_patchgrow.data.tile_formats import open_tiles
+from monai_patchgrow.data.tiles import TileSource
+
+__all__ = ["OpenTilesd", "collate_tiles"]
+
+
+class OpenTilesd(MapTransform):
+    """Replaces the path of a huge image by its tile source.
+
+    Args:
+        keys: of paths.
+        level: of a TIFF's, zarr's or slide's pyramid; 0 is the finest.
+        channel_dim: axis of the channels in a .npy or .zarr; None: there is none.
+        padding: the value of voxels beyond the border.
+        allow_missing_keys: leave out keys that an item doesn't have.
+
+    Raises:
+        DataError: when it is called, as `open_tiles`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        *,
+        level: int = 0,
+        channel_dim: int | None = 0,
+        padding: float = 0,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.level, self.channel_dim, self.padding = level, channel_dim, padding
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Open the images of one item."""
+        opened = dict(data)
+        for key in self.key_iterator(opened):
+            opened[key] = open_tiles(opened[key], level=self.level, channel_dim=self.channel_dim, padding=self.padding)
+        return opened
+
+
+def collate_tiles(items: Sequence[Mapping[Hashable, Any]]) -> dict[Hashable, Any]:
+    """A batch of items: tile sources as a list, all else as torch collates it.
+
+    Example:
+        >>> import torch
+        >>> from monai_patchgrow.data.tiles import TensorTiles
+        >>> items = [{"image": TensorTiles(torch.zeros(1, 9, size)), "label": 1} for size in (5, 7)]
+        >>> batch = collate_tiles(items)
+        >>> [image.shape for image in batch["image"]], batch["label"]
+        ([(1, 9, 5), (1, 9, 7)], tensor([1, 1]))
+    """
+    return {key: _collate([item[key] for item in items]) for key in items[0]}
+
+
+def _collate(values: list[Any]) -> Any:
+    return values if isinstance(values[0], TileSource) else default_collate(values)
