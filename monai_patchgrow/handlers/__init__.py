@@ -8,6 +8,7 @@ from monai_patchgrow.handlers.gradient_clipping import GradientClipping
 from monai_patchgrow.handlers.loss_scaling import LossScaling, amp_dtype
 from monai_patchgrow.handlers.patch_growth import PatchGrowth
 from monai_patchgrow.handlers.progress import GrowthProgress
+from monai_patchgrow.handlers.quadratic_kappa import QuadraticKappa
 from monai_patchgrow.handlers.reproducibility import Reproducibility
 from monai_patchgrow.handlers.run_log import RunLog
 from monai_patchgrow.handlers.throughput import Throughput
@@ -21,6 +22,7 @@ __all__ = [
     "LossOutput",
     "LossScaling",
     "PatchGrowth",
+    "QuadraticKappa",
     "Reproducibility",
     "ResumableRun",
     "RunLog",

@@ -1,5 +1,14 @@
-"""Floor 2: MONAI's losses, for batches that are split over ranks."""
+"""Floor 2: MONAI's losses, for batches that are split over ranks, and losses of grades and numbers."""
 
+from monai_patchgrow.losses.ordinal import OrdinalLoss, ordinal_grades
 from monai_patchgrow.losses.over_ranks import LossOverRanks, loss_over_ranks
+from monai_patchgrow.losses.regression import RegressionLoss, regression_grades
 
-__all__ = ["LossOverRanks", "loss_over_ranks"]
+__all__ = [
+    "LossOverRanks",
+    "OrdinalLoss",
+    "RegressionLoss",
+    "loss_over_ranks",
+    "ordinal_grades",
+    "regression_grades",
+]
