@@ -35,12 +35,13 @@ class ResumableRun:
             scheduler). The trainer's PatchGrowth, Reproducibility, Throughput and gradient scaler go along.
         evaluator: a MONAI evaluator whose best metric goes along.
         outputs: other files and folders that the run writes, to be set aside with `path`.
+        settings: numbers, text and lists of the run by name, such as its fold; a run of others is not gone on with.
         resume: go on from `path`; where there is none yet, start from the beginning, as nnU-Net's ``--c`` does.
 
     Raises:
         ValueError: on start, a checkpoint that can't be read, lacks one of `objects`, or is of another network,
-            of other iterations per epoch, or of another number of epochs (which the stages and the learning rate
-            depend on); a checkpoint that only some ranks see.
+            of other iterations per epoch, of other `settings`, or of another number of epochs (which the stages and the
+            learning rate depend on); a checkpoint that only some ranks see.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class ResumableRun:
         *,
         evaluator: Engine | None = None,
         outputs: Sequence[str | Path] = (),
+        settings: Mapping[str, Any] | None = None,
         resume: bool = False,
     ) -> None:
         self.path = Path(path)
         self.objects = dict(objects)
         self.outputs = [Path(output) for output in outputs]
+        self.settings = dict(settings or {})
         self.resume = resume
         if evaluator is not None:
             self.objects["best_metric"] = _BestMetric(evaluator)
@@ -69,7 +72,8 @@ class ResumableRun:
         if idist.get_rank() > 0:
             return
         objects = {**self._all_objects(engine), "trainer": engine}
-        save_whole({name: thing.state_dict() for name, thing in objects.items()}, self.path)
+        states = {name: thing.state_dict() for name, thing in objects.items()}
+        save_whole({**states, "settings": self.settings}, self.path)
 
     def _all_objects(self, engine: Engine) -> dict[str, Any]:
         """The named objects, and those of the engine itself that it has."""
@@ -129,11 +133,12 @@ class ResumableRun:
         missing = sorted({*self.objects, "trainer"} - names)
         if missing:
             raise ValueError(f"{self.path} lacks {', '.join(missing)}: it is not a checkpoint of this kind of run")
-        for name in ("epoch_length", "max_epochs"):
-            saved, ours = checkpoint["trainer"].get(name), getattr(engine.state, name)
-            if saved != ours:
+        ours = {**self.settings, **{name: getattr(engine.state, name) for name in ("epoch_length", "max_epochs")}}
+        saved = {**self.settings, **checkpoint.get("settings", {}), **checkpoint["trainer"]}
+        for name, value in ours.items():
+            if saved.get(name) != value:
                 raise ValueError(
-                    f"{self.path} is of a run with {name} {saved}, this one has {ours}: give both the same"
+                    f"{self.path} is of a run with {name} {saved.get(name)}, this one has {value}: give both the same"
                 )
         self._check_weights(checkpoint)
         return checkpoint

@@ -74,7 +74,7 @@ def test_checkpoint_is_written_after_every_epoch(path):
 
 def test_checkpoint_holds_every_object_and_the_trainer(path):
     Run(path, evaluator=make_evaluator()).run()
-    assert set(load(path)) == {"network", "optimizer", "scheduler", "best_metric", "trainer"}
+    assert set(load(path)) == {"network", "optimizer", "scheduler", "best_metric", "trainer", "settings"}
 
 
 def test_checkpoint_holds_what_handlers_behind_it_changed(path):
@@ -130,6 +130,13 @@ def test_resumed_run_goes_on_with_the_next_epoch(path):
 def test_run_that_was_finished_is_over_at_once(path):
     Run(path).run(max_epochs=2)
     assert Run(path, resume=True).run(max_epochs=2).epochs == []
+
+
+def test_run_of_another_fold_is_not_gone_on_with(path):
+    Run(path, settings={"fold": 1}).run()
+    with pytest.raises(ValueError, match="is of a run with fold 1, this one has 2: give both the same"):
+        Run(path, settings={"fold": 2}, resume=True).run()
+    assert Run(path, settings={"fold": 1}, resume=True).run().epochs == []
 
 
 def test_momentum_is_restored(path):
