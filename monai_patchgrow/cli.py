@@ -107,8 +107,8 @@ def bundle(plans: str, dataset: str, output: str, configuration: str = "3d_fullr
     from monai_patchgrow.tools.nnunet_plans import read_nnunet_plan
     from monai_patchgrow.tools.render_bundle import BundleCard, render_bundle, write_bundle
 
-    plan = read_nnunet_plan(plans, dataset, configuration=str(configuration), orientation=orientation)
-    return str(write_bundle(render_bundle(plan, BundleCard.of(plan)), output))
+    plan = read_nnunet_plan(str(plans), str(dataset), configuration=str(configuration), orientation=str(orientation))
+    return str(write_bundle(render_bundle(plan, BundleCard.of(plan)), str(output)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -105,6 +105,8 @@ def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_image(path: Path, image: np.ndarray, num_channels: int) -> None:
+    if image.ndim < 3:
+        raise DataError(f"{path}: shape {image.shape}: store a single slice as a volume of one, (X, Y, 1)")
     found = image.shape[3] if image.ndim > 3 else 1
     if found != num_channels or image.ndim > 4:
         raise DataError(f"{path}: shape {image.shape} has {found} channels, dataset.json {num_channels}")

@@ -16,6 +16,8 @@ __all__ = ["plan_of", "read_nnunet_plan"]
 _logger = logging.getLogger(__name__)
 
 _PLAIN, _RESIDUAL = "PlainConvUNet", "ResidualEncoderUNet"
+_OURS = {"n_conv_per_stage": "2", "n_conv_per_stage_decoder": "2", "norm_op": "InstanceNorm", "nonlin": "LeakyReLU"}
+_MANY_LABELS = 20
 _SPACING_DIGITS = 5  # of a mm: nnU-Net's own figures carry the rounding errors of float32
 
 
@@ -45,6 +47,8 @@ def read_nnunet_plan(
     content, description = _read_json(plans), _read_json(dataset)
     config = _configuration(content, configuration, plans)
     swap = content.get("transpose_forward", [0, 1, 2])
+    if len(orientation) != 3 or sorted(swap) != [0, 1, 2]:
+        raise ValueError(f"{plans}: needs an orientation of three axes and their swap, got {orientation!r} and {swap}")
     codes = "".join(orientation.upper()[2 - swap[2 - axis]] for axis in range(3))
     try:
         return plan_of(
@@ -157,6 +161,10 @@ def _architecture(config: Mapping[str, Any], path: Any) -> dict[str, Any]:
         raise ValueError(f"{path}: a {kind} has no counterpart in MONAI: {_PLAIN} and {_RESIDUAL} do")
     if kind == _RESIDUAL:
         _logger.warning("%s: a bundle's DynUNet has one residual block per level, nnU-Net's encoder more", path)
+    for name in _OURS.keys() & arguments.keys():
+        parts = arguments[name] if isinstance(arguments[name], list) else [arguments[name]]
+        if not all(_OURS[name] in str(part) for part in parts):
+            _logger.warning("%s: a bundle's DynUNet has %s %s, the plan %s", path, name, _OURS[name], arguments[name])
     return {**arguments, "residual": kind == _RESIDUAL}
 
 
@@ -164,6 +172,8 @@ def _channels(description: Mapping[str, Any], path: Any) -> list[str]:
     names = description.get("channel_names", description.get("modality"))
     if not isinstance(names, Mapping) or not names:
         raise ValueError(f'{path}: needs "channel_names" (nnU-Net) or "modality" (Decathlon), a name by number')
+    if not all(str(number).isdecimal() for number in names):
+        raise ValueError(f'{path}: "channel_names" must be names by number, such as {{"0": "CT"}}, got {dict(names)}')
     return [str(name) for _, name in sorted(names.items(), key=lambda pair: int(pair[0]))]
 
 
@@ -174,9 +184,11 @@ def _labels(description: Mapping[str, Any], path: Any) -> dict[int, str]:
         raise ValueError(f'{path}: needs "labels", such as {{"background": 0, "spleen": 1}}')
     if "ignore" in labels or any(isinstance(value, list) for value in labels.values()):
         raise ValueError(f"{path}: labels that are regions, or ignored, are not supported: give one value per class")
-    named = {int(value): str(name) for name, value in labels.items() if str(value).isdecimal()}
-    if not named:
-        named = {int(value): str(name) for value, name in labels.items()}
-    if sorted(named) != list(range(len(named))):
-        raise ValueError(f"{path}: labels must be numbered 0, 1, 2, ... without gaps, got {sorted(named)}")
-    return named
+    by_name = all(isinstance(value, int) for value in labels.values())  # nnU-Net's way
+    pairs = [(str(one), str(two)) for two, one in labels.items()] if by_name else list(labels.items())
+    if {value for value, _ in pairs} != set(map(str, range(len(pairs)))):
+        values = ", ".join(value for value, _ in pairs)
+        raise ValueError(f"{path}: labels must be numbered 0, 1, 2, ... without gaps, got {values}")
+    if len(pairs) > _MANY_LABELS:
+        _logger.warning("%s: %d labels: preprocessing takes some 16 bytes per voxel and label", path, len(pairs))
+    return {int(value): name for value, name in pairs}

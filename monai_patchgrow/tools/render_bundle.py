@@ -18,7 +18,7 @@ from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.table import format_size
 from monai_patchgrow.tools.segmentation_plan import SCHEMES, SegmentationPlan
 
-__all__ = ["BundleCard", "bundle_name", "default_schedule", "render_bundle", "write_bundle"]
+__all__ = ["BundleCard", "bundle_name", "default_schedule", "render_bundle", "render_templates", "write_bundle"]
 
 TEMPLATES = Path(__file__).parent / "templates" / "segmentation"
 """The templates: Jinja2 in all files but code and licence."""
@@ -90,8 +90,20 @@ def render_bundle(plan: SegmentationPlan, card: BundleCard) -> dict[str, str]:
         plan: the task and its network.
         card: what the texts say beside it.
     """
+    values = {"plan": plan, "card": card, "name": bundle_name(card), **_texts(plan)}
+    return render_templates(TEMPLATES, values)
+
+
+def render_templates(folder: Path, values: Mapping[str, Any]) -> dict[str, str]:
+    """The files of a bundle whose templates lie in a folder: text by path within the bundle.
+
+    Args:
+        folder: of the templates; what lies in its ``parts`` is there to be included, and one that renders to nothing
+            is no file.
+        values: what the templates name.
+    """
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -99,17 +111,16 @@ def render_bundle(plan: SegmentationPlan, card: BundleCard) -> dict[str, str]:
         autoescape=False,  # no HTML is made
     )
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
-    values = {"plan": plan, "card": card, "name": bundle_name(card), "schemes": SCHEMES, **_texts(plan)}
     files = {}
-    for path in sorted(TEMPLATES.rglob("*")):
-        relative = path.relative_to(TEMPLATES)
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
         if not path.is_file() or relative.parts[0] == _PARTS or "__pycache__" in relative.parts:
             continue
         if path.suffix in _VERBATIM:
             files[relative.as_posix()] = path.read_text(encoding="utf-8")
         else:
             files[relative.as_posix()] = environment.get_template(relative.as_posix()).render(values)
-    return files
+    return {name: text for name, text in files.items() if text}
 
 
 def write_bundle(files: Mapping[str, str], target: str | os.PathLike[str]) -> Path:
@@ -165,6 +176,19 @@ def _texts(plan: SegmentationPlan) -> dict[str, Any]:
         "stage_sizes": [format_size(stage.patch_size) for stage in schedule.stages],
         "relative_voxels": f"{schedule.relative_voxels:.2f}",
         "channel_def": {str(number): channel for number, channel in enumerate(plan.channels)},
-        "spatial_shape": [f"{stride}*n" for stride in plan.total_stride],
+        # A norm needs more than one voxel at the bottleneck.
+        "spatial_shape": [f"{stride * 2 if axis == 0 else stride}*n" for axis, stride in enumerate(plan.total_stride)],
+        "input_text": _describe_inputs(plan),
         "label_text": ", ".join(f"{value}: {label}" for value, label in plan.labels.items()),
     }
+
+
+def _describe_inputs(plan: SegmentationPlan) -> str:
+    """The channels and how they are normalised, once where it is the same for all."""
+    texts = [
+        SCHEMES[entry["scheme"]] + (" that is not 0" if entry.get("masked_to_nonzero") else "")
+        for entry in plan.normalisation
+    ]
+    if len(set(texts)) == 1:
+        return f"{', '.join(plan.channels)}: {texts[0]}"
+    return "; ".join(f"{channel}: {text}" for channel, text in zip(plan.channels, texts, strict=True))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +22,10 @@ SCHEMES = {
 }
 """nnU-Net v2's normalisations that a bundle can have, and what they do."""
 
+_FEWEST_LEVELS = 3  # of MONAI's DynUNet
+_MOST_LABELS = 256
+_CODES = "LRAPIS"
+_ORIENTATIONS = [list(codes) for codes in itertools.product("LR", "AP", "IS")]
 _ANISOTROPY = 3.0  # nnU-Net v2's ANISO_THRESHOLD: the coarsest spacing over the finest
 
 
@@ -59,17 +65,38 @@ class SegmentationPlan:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        levels = {"strides": self.strides, "kernel_sizes": self.kernel_sizes, "features": self.features}
-        for name, values in levels.items():
-            if len(values) != len(self.strides) or len(values) < 2:
-                raise ValueError(f"{name} must have one entry per level ({len(self.strides)}), got {len(values)}")
+        self._check_names()
+        self._check_levels()
         if len(self.normalisation) != len(self.channels):
             channels, entries = len(self.channels), len(self.normalisation)
             raise ValueError(f"normalisation must have one entry per channel ({channels}), got {entries}")
+        if len(self.spacing) != self.spatial_dims or min(self.spacing) <= 0:
+            raise ValueError(f"spacing must have {self.spatial_dims} entries above 0 as the patch, got {self.spacing}")
         for voxels, stride, axis in zip(self.patch_size, self.total_stride, self.axes, strict=True):
             if voxels % stride:
                 what = f"{voxels} on axis {axis} (stride {stride})"
                 raise ValueError(f"patch_size must be a multiple of total_stride on every axis, got {what}")
+
+    def _check_names(self) -> None:
+        for name in (self.dataset, *self.channels, *self.labels.values()):
+            # MONAI's config parser would evaluate them, and has no escape.
+            if re.match(r"[$@%]", name) or re.search(r"[@%](#|::)", name) or not name.isprintable() or "|" in name:
+                raise ValueError(f"names must not start with $, @ or %, nor hold a | or a line's end, got {name!r}")
+        if len(self.labels) > _MOST_LABELS:
+            raise ValueError(f"labels must be at most {_MOST_LABELS}, which 8 bits hold, got {len(self.labels)}")
+        if sorted(map(str.upper, self.orientation), key=_CODES.find) not in _ORIENTATIONS:
+            raise ValueError(f"orientation must have a letter each of LR, AP and IS, as RAS, got {self.orientation!r}")
+
+    def _check_levels(self) -> None:
+        levels = {"strides": self.strides, "kernel_sizes": self.kernel_sizes, "features": self.features}
+        for name, values in levels.items():
+            if len(values) != len(self.strides) or len(values) < _FEWEST_LEVELS:
+                raise ValueError(f"{name} must have an entry per level, {_FEWEST_LEVELS} or more, got {len(values)}")
+        if set(self.strides[0]) != {1} or not all(size % 2 for kernel in self.kernel_sizes for size in kernel):
+            raise ValueError(
+                f"strides must start with 1 on every axis and kernel_sizes be odd, got {self.strides[0]} and "
+                f"{self.kernel_sizes}"
+            )
 
     @property
     def spatial_dims(self) -> int:
@@ -89,7 +116,9 @@ class SegmentationPlan:
     @property
     def is_anisotropic(self) -> bool:
         """Whether voxels are so much coarser across slices that nnU-Net resamples that axis by itself."""
-        return self.spatial_dims == 3 and max(self.spacing) / min(self.spacing) > _ANISOTROPY
+        coarsest = max(self.spacing)
+        is_far = self.spatial_dims == 3 and coarsest / min(self.spacing) > _ANISOTROPY
+        return is_far and self.spacing.count(coarsest) == 1
 
     @property
     def is_uniform(self) -> bool:

@@ -255,7 +255,6 @@ def test_network_takes_and_gives_what_the_metadata_says(config):
         net_id="network_def",
         meta_file=str(BUNDLE / "configs" / "metadata.json"),
         config_file=str(BUNDLE / "configs" / config),
-        n=2,
     )
 
 

@@ -199,6 +199,28 @@ def test_a_single_channel_has_no_number_in_its_case_s_name(tmp_path):
     assert names(find_images(tmp_path / "a_0000.nii.gz", num_channels=1)) == ["a"]
 
 
+def test_a_file_beside_channel_files_is_a_case_of_its_own(tmp_path):
+    touch(tmp_path, "a_0000.nii.gz", "a_0001.nii.gz", "atlas.nii.gz")
+    assert names(find_images(tmp_path, num_channels=2)) == ["a", "atlas"]
+
+
+def test_files_with_all_channels_are_no_channels(tmp_path):
+    for number in range(2):
+        nib.save(nib.Nifti1Image(np.zeros((2, 2, 2, 4), np.int16), np.eye(4)), tmp_path / f"BRATS_000{number}.nii.gz")
+    assert names(find_images(tmp_path, num_channels=4)) == ["BRATS_0000", "BRATS_0001"]
+
+
+def test_series_beside_a_file_are_cases_too(tmp_path):
+    touch(tmp_path, "scan.nii.gz", "p1/1.dcm")
+    assert names(find_images(tmp_path, num_channels=1)) == ["p1", "scan"]
+
+
+@pytest.mark.parametrize("axes", [[-1], [0, 0], [3], 0, "0"])
+def test_axes_that_are_none_are_not_mirrored(axes):
+    with pytest.raises(ValueError, match="mirror_axes must be a list of axes out of"):
+        ENSEMBLE["assemble"](torch.nn.Conv3d(1, 2, 1), ckpt_path="model.pt", mirror_axes=axes)
+
+
 def test_numbered_cases_are_no_channels(tmp_path):
     touch(tmp_path, "scan_0000.nii.gz", "scan_0001.nii.gz", "scan_0002.nii.gz")
     assert names(find_images(tmp_path, num_channels=1)) == ["scan_0000", "scan_0001", "scan_0002"]

@@ -66,7 +66,6 @@ def test_network_takes_and_gives_what_the_metadata_says(bundle):
         net_id="network_def",
         meta_file=str(configs / "metadata.json"),
         config_file=str(configs / "inference.json"),
-        n=2,
     )
 
 

@@ -59,6 +59,12 @@ def test_nothing_is_printed_off_a_terminal(phantom_task, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_slice_must_be_a_volume_of_one(task_dir):
+    path = task_dir / "imagesTr" / "phantom_002.nii.gz"
+    rewrite(path, lambda voxels: voxels[:, :, 0])
+    assert verify_error(task_dir).endswith(": store a single slice as a volume of one, (X, Y, 1)")
+
+
 @pytest.mark.parametrize("folder", ["imagesTr", "labelsTr"])
 @pytest.mark.parametrize("kept", [0, 8, 200, -1])
 def test_truncated_file(task_dir, folder, kept):

@@ -115,9 +115,9 @@ def test_slices(read):
         "architecture": {
             "network_class_name": "x.PlainConvUNet",
             "arch_kwargs": {
-                "features_per_stage": [32, 64],
-                "kernel_sizes": [[3, 3], [3, 3]],
-                "strides": [[1, 1], [2, 4]],
+                "features_per_stage": [32, 64, 64],
+                "kernel_sizes": [[3, 3], [3, 3], [3, 3]],
+                "strides": [[1, 1], [1, 2], [2, 2]],
             },
         },
     }
@@ -161,7 +161,7 @@ def test_a_missing_key_is_named(read):
     [
         ({"background": 0, "whole": [1, 2]}, "regions, or ignored, are not supported"),
         ({"background": 0, "ignore": 1}, "regions, or ignored, are not supported"),
-        ({"background": 0, "lesion": 2}, "without gaps, got .0, 2."),
+        ({"background": 0, "lesion": 2}, "without gaps, got 0, 2"),
     ],
 )
 def test_labels_that_make_no_bundle(read, labels, message):
@@ -172,3 +172,36 @@ def test_labels_that_make_no_bundle(read, labels, message):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ValueError, match=r"plans\.json: can't be read as JSON"):
         read_nnunet_plan(tmp_path / "plans.json", tmp_path / "dataset.json")
+
+
+@pytest.mark.parametrize("name", ["$evil", "@T1", "%perfusion", "foo@#bar", "a|b", "two\nlines"])
+def test_names_that_a_config_would_evaluate_are_refused(read, name):
+    with pytest.raises(ValueError, match="names must not start with"):
+        read(dataset={**DATASET, "labels": {"background": 0, name: 1}})
+
+
+@pytest.mark.parametrize("orientation", ["XYZ", "LP", "RRS"])
+def test_orientations_that_are_none(read, orientation):
+    with pytest.raises(ValueError, match="orientation"):
+        read(orientation=orientation)
+
+
+def test_channels_without_numbers(read):
+    with pytest.raises(ValueError, match='"channel_names" must be names by number'):
+        read(dataset={**DATASET, "channel_names": {"CT": "0", "PET": "1"}})
+
+
+def test_labels_of_a_decathlon_dataset_json_may_be_numbers(read):
+    plan = read(dataset={**DATASET, "labels": {"0": "background", "1": "1", "2": "2"}})
+    assert plan.labels == {"0": "background", "1": "1", "2": "2"}
+
+
+def test_another_network_than_ours_is_told(read, caplog):
+    network = {**CONFIGURATION["architecture"]["arch_kwargs"], "norm_op": "torch.nn.BatchNorm3d"}
+    read(with_configuration(architecture={**CONFIGURATION["architecture"], "arch_kwargs": network}))
+    assert "a bundle's DynUNet has norm_op InstanceNorm, the plan torch.nn.BatchNorm3d" in caplog.text
+
+
+def test_two_coarse_axes_are_not_resampled_by_themselves(read):
+    assert not read(with_configuration(spacing=[5.0, 5.0, 1.0])).is_anisotropic
+    assert read(with_configuration(spacing=[5.0, 1.0, 1.0])).is_anisotropic

@@ -9,6 +9,7 @@ import os
 import runpy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -70,12 +71,21 @@ def assemble(
         ckpt_path: one weight file, or a list of several, which are loaded.
         mirror_axes: as `Mirrored` takes them.
     """
+    _check_axes(network, mirror_axes)
     if isinstance(ckpt_path, str | os.PathLike):
         return Mirrored(network, mirror_axes) if mirror_axes else network
     members = [copy.deepcopy(network) for _ in ckpt_path]
     for member, path in zip(members, ckpt_path, strict=True):
         load_weights(member, ckpt_path=path)
     return Ensemble([Mirrored(member, mirror_axes) if mirror_axes else member for member in members])
+
+
+def _check_axes(network: torch.nn.Module, mirror_axes: Any) -> None:
+    sizes = [module.kernel_size for module in network.modules() if isinstance(module, torch.nn.modules.conv._ConvNd)]
+    axes = range(len(sizes[0]) if sizes else 3)
+    is_list = isinstance(mirror_axes, list | tuple)
+    if not is_list or len(set(mirror_axes)) < len(mirror_axes) or not all(axis in axes for axis in mirror_axes):
+        stop(f"mirror_axes must be a list of axes out of {list(axes)}, each once, got {mirror_axes}")
 
 
 def load_weights(network: torch.nn.Module, *, ckpt_path: str | Sequence[str]) -> None:

@@ -14,9 +14,10 @@ import os
 import re
 import runpy
 import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,21 @@ _LOGGER = logging.getLogger("predict")
 
 
 def check_output(items: Sequence[dict[str, Any]], output_dir: str | os.PathLike[str]) -> None:
-    """A label map must not replace an image, nor lie among those of the next run.
+    """Make the folder; a label map must not replace an image, nor lie among those of the next run.
 
     Raises:
-        ValueError: the folder holds one of the images.
+        ValueError: the folder holds one of the images, or can't be written to.
     """
     for item in items:
         paths = item["image"] if isinstance(item["image"], list) else [item["image"]]
         folders = [os.path.dirname(os.path.realpath(path)) for path in paths if not os.path.isdir(path)]
         if os.path.realpath(output_dir) in folders:
             stop(f"output_dir must not be the folder of the images, whose files would be overwritten: {output_dir}")
+    try:
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output_dir).close()
+    except OSError as error:
+        stop(f"output_dir: can't write to {output_dir} ({error.strerror}): give another folder")
 
 
 def predict(
@@ -58,6 +64,7 @@ def predict(
     output_dir: str | os.PathLike[str],
     device: torch.device | str,
     amp: bool = False,
+    amp_kwargs: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Write one label map per case, NAME.nii.gz on the voxels of its image; a case that fails is named and skipped.
 
@@ -70,6 +77,7 @@ def predict(
         output_dir: made if it is missing.
         device: that the network is on.
         amp: automatic mixed precision.
+        amp_kwargs: of ``torch.autocast``, such as its ``dtype``.
 
     Returns:
         The files written.
@@ -81,11 +89,12 @@ def predict(
     check_output(items, output_dir)
     network.eval()
     save_free = Compose([step for step in postprocessing.transforms if not isinstance(step, SaveImaged)])
+    mixed = {"enabled": amp, **(amp_kwargs or {})}
     targets, failed = [], []
     for number, item in enumerate(items, 1):
         start = time.perf_counter()
         try:
-            labels = _predict_case(item, network, inferer, preprocessing, save_free, torch.device(device), amp)
+            labels = _predict_case(item, network, inferer, preprocessing, save_free, torch.device(device), mixed)
             targets.append(_write(labels, item, Path(output_dir)))
         except Exception as error:
             failed.append(item["name"])
@@ -106,7 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset_dir", nargs="+", required=True, help="NIfTI file, DICOM series, folder or list")
     parser.add_argument("--output_dir", help="folder for the label maps; default: predictions, in the bundle")
     parser.add_argument("--ckpt_path", nargs="+", help="weights; several are an ensemble; default: models/model.pt")
-    known, rest = parser.parse_known_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    parts = [part.split("=", 1) if re.match(r"--[\w#:]+=", part) else [part] for part in given]
+    known, rest = parser.parse_known_args([word for words in parts for word in words])
     keys, values = rest[::2], rest[1::2]
     if len(keys) != len(values) or not all(key.startswith("--") for key in keys):
         parser.error(f"give the keys of inference.json as --KEY VALUE, got {' '.join(rest)}")
@@ -132,7 +143,7 @@ def _predict_case(
     preprocessing: Callable[[dict[str, Any]], dict[str, Any]],
     postprocessing: Compose,
     device: torch.device,
-    amp: bool,
+    mixed: Mapping[str, Any],
 ) -> MetaTensor:
     """The label map (1, *spatial) on the grid of the image file."""
     with warnings.catch_warnings():
@@ -141,12 +152,25 @@ def _predict_case(
     images = data["image"].as_tensor()[None]
     if not torch.isfinite(images).all():
         raise ValueError("the image has voxels that are no finite number")
-    with torch.no_grad(), torch.autocast(device.type, enabled=amp):
+    with torch.no_grad(), torch.autocast(device.type, **mixed):
         logits = inferer(images.to(device), network)[0]
+    if not torch.isfinite(logits).all():
+        raise ValueError("the network's output has values that are no finite number")
     try:
         return postprocessing({**data, "pred": MetaTensor(logits)})["pred"]
-    except torch.cuda.OutOfMemoryError:
-        return postprocessing({**data, "pred": MetaTensor(logits.cpu())})["pred"]
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+    return postprocessing({**data, "pred": MetaTensor(logits.cpu())})["pred"]
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether a GPU's memory is behind an error, which MONAI wraps in one of its own."""
+    while error is not None:
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _write(labels: MetaTensor, item: dict[str, Any], folder: Path) -> Path:

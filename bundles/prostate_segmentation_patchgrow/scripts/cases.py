@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import os
@@ -128,19 +129,36 @@ def _find_entry(entry: Any, num_channels: int) -> list[dict[str, Any]]:
 def _find_in_folder(folder: Path, num_channels: int) -> list[dict[str, Any]]:
     for place in (folder / "imagesTs", folder):
         if place.is_dir() and (files := [path for path in _files(place) if path.name.lower().endswith(_NIFTI)]):
-            return _group_channels(files, num_channels)
+            series = _find_series(folder) if place == folder else []
+            return _group_channels(files, num_channels) + series
     return _find_series(folder)
 
 
 def _group_channels(files: Sequence[Path], num_channels: int) -> list[dict[str, Any]]:
-    """One item per case: of several files where all are named as nnU-Net names channels, else of one file."""
-    matches = [_CHANNEL.fullmatch(_stem(path)) for path in files]
-    numbers = {int(match[2]) for match in matches if match}
-    if not all(matches) or 0 not in numbers or max(numbers) >= num_channels:
-        return [{"image": str(path), "name": _stem(path)} for path in files]
-    cases = {match[1]: path for path, match in zip(files, matches, strict=True) if match}
-    one_file_each = len(numbers) == 1  # also where it holds all channels
-    return [_item_of_channels(name, path, 1 if one_file_each else num_channels) for name, path in cases.items()]
+    """One item per case: of the files that are named as nnU-Net names a case's channels, else of one file."""
+    cases: dict[str, dict[int, Path]] = {}
+    for path in files:
+        match = _CHANNEL.fullmatch(_stem(path))
+        name, number = (match[1], int(match[2])) if match and not _has_channels(path) else (_stem(path), -1)
+        cases.setdefault(name, {})[number] = path
+    one_file_each = all(len(channels) == 1 for channels in cases.values())  # also where it holds all channels
+    items = []
+    for name, channels in cases.items():
+        if -1 not in channels and 0 in channels and max(channels) < num_channels:
+            items.append(_item_of_channels(name, channels[0], 1 if one_file_each else num_channels))
+        else:
+            items += [{"image": str(path), "name": _stem(path)} for path in channels.values()]
+    return items
+
+
+def _has_channels(path: Path) -> bool:
+    """Whether a NIfTI file has a fourth axis, as the Decathlon's with several channels have."""
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path) as file:
+            header = file.read(42)
+    except (OSError, EOFError):
+        return False
+    return len(header) == 42 and 4 in (header[40], header[41])  # the number of axes, in either byte order
 
 
 def _item_of_file(path: Path, num_channels: int) -> dict[str, Any]:
