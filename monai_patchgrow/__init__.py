@@ -6,11 +6,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from monai_patchgrow.engines.patchgd import PatchGDEvaluator, PatchGDTrainer
     from monai_patchgrow.handlers.patch_growth import PatchGrowth
     from monai_patchgrow.schedules.plan import GrowthSchedule
     from monai_patchgrow.state.patch_size import PatchCount, PatchSize
 
-__all__ = ["GrowthSchedule", "PatchCount", "PatchGrowth", "PatchSize", "__version__"]
+__all__ = [
+    "GrowthSchedule",
+    "PatchCount",
+    "PatchGDEvaluator",
+    "PatchGDTrainer",
+    "PatchGrowth",
+    "PatchSize",
+    "__version__",
+]
 
 __version__ = "0.1.0"
 
@@ -18,10 +27,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "GrowthSchedule": "monai_patchgrow.schedules.plan",
     "PatchCount": "monai_patchgrow.state.patch_size",
+    "PatchGDEvaluator": "monai_patchgrow.engines.patchgd",
+    "PatchGDTrainer": "monai_patchgrow.engines.patchgd",
     "PatchGrowth": "monai_patchgrow.handlers.patch_growth",
     "PatchSize": "monai_patchgrow.state.patch_size",
 }
-_FLOORS = ("schedules", "state", "transforms", "data", "networks", "handlers", "tools")
+_FLOORS = ("schedules", "state", "transforms", "data", "networks", "handlers", "engines", "tools")
 
 
 def __getattr__(name: str) -> Any:

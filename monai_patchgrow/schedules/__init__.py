@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from monai_patchgrow.schedules.curricula import CURRICULA
+from monai_patchgrow.schedules.patch_grid import PatchGrid
 from monai_patchgrow.schedules.plan import GrowthSchedule, Stage
 
-__all__ = ["CURRICULA", "GrowthSchedule", "Stage"]
+__all__ = ["CURRICULA", "GrowthSchedule", "PatchGrid", "Stage"]

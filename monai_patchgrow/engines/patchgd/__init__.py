@@ -1,0 +1,8 @@
+"""Patch Gradient Descent: classify images larger than the device, a few patches at a time."""
+
+from monai_patchgrow.engines.patchgd.evaluator import PatchGDEvaluator, fill_latent
+from monai_patchgrow.engines.patchgd.events import PatchGDEvents, PatchGDState
+from monai_patchgrow.engines.patchgd.passes import patchgd_pass
+from monai_patchgrow.engines.patchgd.trainer import PatchGDTrainer
+
+__all__ = ["PatchGDEvaluator", "PatchGDEvents", "PatchGDState", "PatchGDTrainer", "fill_latent", "patchgd_pass"]

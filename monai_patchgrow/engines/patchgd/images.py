@@ -1,0 +1,186 @@
+"""The images of a batch as cells of one grid, of which a chunk's patches are read at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, SupportsIndex
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from monai_patchgrow.data.tiles import TensorTiles, TileSource, as_tile_source
+from monai_patchgrow.engines.patchgd.chunks import Chunk, Chunks, parse_chunks
+from monai_patchgrow.schedules.patch_grid import PatchGrid
+from monai_patchgrow.schedules.table import format_size
+from monai_patchgrow.state.latent_grid import Places, join_masks
+
+__all__ = ["ImageBatch", "to_device"]
+
+_LARGEST_UINT8 = 255
+
+
+class ImageBatch:
+    """The images of a batch, cut into cells of one patch size.
+
+    Args:
+        images: a tensor ``(B, C, *spatial)``, a tile source (a batch of one), or a list of tile sources, tensors or
+            arrays ``(C, *spatial)``, which may be of different sizes.
+        patch_size, stride: voxels per axis (see :class:`PatchGrid`).
+        allow_smaller: pad images that are smaller than the patch instead of refusing them.
+        prefetch: read the next chunk in a thread where images are not in memory.
+
+    Attributes:
+        shape: cells per axis of the largest grid.
+        mask: the cells that each image has, ``(B, *shape)`` bool, on the CPU.
+        cells: the row-major cells of `shape` that at least one image has.
+
+    Raises:
+        ValueError: no images, images of other axes than the patch, of different channels, or smaller than the patch.
+
+    >>> batch = ImageBatch([torch.zeros(1, 4, 6), torch.zeros(1, 2, 2)], patch_size=(2, 2))
+    >>> len(batch), batch.shape, batch.read((0, 5)).shape
+    (2, (2, 3), torch.Size([3, 1, 2, 2]))
+    """
+
+    def __init__(
+        self,
+        images: Any,
+        *,
+        patch_size: Sequence[int],
+        stride: Sequence[int] | None = None,
+        allow_smaller: bool = False,
+        prefetch: bool = True,
+    ) -> None:
+        self._sources, self._stacked = _parse_images(images)
+        shapes = [shape for source in self._sources for shape in [source.shape] * max(self._stacked, 1)]
+        if len({(len(shape), shape[0]) for shape in shapes}) > 1:
+            raise ValueError(f"the images of a batch must have as many channels and axes, got {sorted(set(shapes))}")
+        size, step = tuple(patch_size), None if stride is None else tuple(stride)
+        for number, shape in enumerate(shapes):
+            path = None if self._stacked else getattr(self._sources[number], "path", None)
+            name = f"image {number} of the batch" if path is None else str(path)
+            _check_size(shape[1:], size, name=name, allow_smaller=allow_smaller)
+        grids = {shape: PatchGrid(shape[1:], size, step) for shape in dict.fromkeys(shapes)}
+        self.grids = tuple(grids[shape] for shape in shapes)
+        self.mask = join_masks([grid.shape for grid in self.grids])
+        self.shape = tuple(self.mask.shape[1:])
+        self.cells = self.mask.any(0).flatten().nonzero()[:, 0].tolist()
+        self._in_thread = prefetch and not all(isinstance(source, TensorTiles) for source in self._sources)
+
+    @classmethod
+    def of(cls, images: Any, patch_size: Sequence[int], **options: Any) -> ImageBatch:
+        """A batch of images of any kind; one that is a batch already is returned as it is."""
+        return images if isinstance(images, cls) else cls(images, patch_size=patch_size, **options)
+
+    def __len__(self) -> int:
+        return len(self.grids)
+
+    @property
+    def has_one_size(self) -> bool:
+        """Whether all images have all cells."""
+        return len({grid.shape for grid in self.grids}) == 1
+
+    def parse_chunks(self, fill: Iterable[Iterable[SupportsIndex]], inner: Iterable[Iterable[SupportsIndex]]) -> Chunks:
+        """Chunks that a caller gives.
+
+        Raises:
+            ValueError: a chunk that is empty, repeats a cell, or has one that isn't there or that no image has.
+        """
+        count = len(self.mask[0].flatten())
+        chunks = Chunks(
+            parse_chunks(fill, num_cells=count, name="fill_chunks"),
+            parse_chunks(inner, num_cells=count, name="inner_chunks"),
+        )
+        nowhere = {cell for chunk in (*chunks.fill, *chunks.inner) for cell in chunk} - set(self.cells)
+        if nowhere:
+            raise ValueError(f"no image of the batch has cell {min(nowhere)} of the grid of {format_size(self.shape)}")
+        return chunks
+
+    @contextmanager
+    def read_all(self, chunks: Sequence[Chunk]) -> Iterator[Iterator[Tensor]]:
+        """The patches of chunk after chunk, as `read` gives them, until the block ends."""
+        if not self._in_thread:
+            yield map(self.read, chunks)
+            return
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tiles") as pool:
+            yield _read_ahead(pool, self.read, chunks)
+
+    def places(self, chunk: Chunk) -> Places:
+        """Which image and which cell each patch of `read` belongs to."""
+        cells = torch.tensor(chunk, dtype=torch.int64)
+        images, order = self.mask.flatten(1)[:, cells].nonzero(as_tuple=True)
+        return images, cells[order]
+
+    def read(self, chunk: Chunk) -> Tensor:
+        """The patches of a chunk, ``(N, C, *patch)``: all cells of the first image that it has, then the next one's."""
+        positions = np.stack(np.unravel_index(np.asarray(chunk), self.shape), axis=1).tolist()
+        if self._stacked:
+            cells = [self.grids[0].slices_at(position) for position in positions]
+            patches = self._sources[0].read(cells).unflatten(1, (self._stacked, -1))
+            return patches.transpose(0, 1).flatten(0, 1)
+        parts = []
+        for source, grid in zip(self._sources, self.grids, strict=True):
+            own = [at for at in positions if all(place < cells for place, cells in zip(at, grid.shape, strict=True))]
+            if own:
+                parts.append(source.read([grid.slices_at(position) for position in own]))
+        return torch.cat(parts)
+
+
+def to_device(
+    patches: Tensor,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    normalise: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """A chunk's patches as the encoder takes them.
+
+    They go to the device as they were read, uint8 as uint8. There `normalise` gets them, by default one that brings
+    uint8 to 0..1 and leaves other types alone.
+    """
+    if device.type == "cuda" and patches.device.type == "cpu":
+        patches = patches.pin_memory()
+    patches = patches.to(device, non_blocking=True)
+    if normalise is not None:
+        return normalise(patches).to(dtype)
+    is_bytes = patches.dtype == torch.uint8
+    patches = patches.to(dtype)
+    return patches.div_(_LARGEST_UINT8) if is_bytes else patches
+
+
+def _read_ahead(pool: ThreadPoolExecutor, read: Callable[[Chunk], Tensor], chunks: Sequence[Chunk]) -> Iterator[Tensor]:
+    """Read the next chunk while the last one is worked on."""
+    ahead = pool.submit(read, chunks[0])
+    for chunk in chunks[1:]:
+        patches = ahead.result()
+        ahead = pool.submit(read, chunk)
+        yield patches
+        del patches
+    yield ahead.result()
+
+
+def _parse_images(images: Any) -> tuple[list[TileSource], int]:
+    """A source for each image, or one whose channels are those of all images of a tensor, and then their number."""
+    if isinstance(images, Tensor):
+        if images.ndim < 3 or not images.numel():
+            raise ValueError(f"images must be a tensor (B, C, *spatial) that isn't empty, got {tuple(images.shape)}")
+        if images.is_contiguous():  # else it would be copied as a whole
+            return [TensorTiles(images.as_subclass(Tensor).flatten(0, 1))], len(images)
+    sources = [as_tile_source(image) for image in ([images] if isinstance(images, TileSource) else images)]
+    if not sources:
+        raise ValueError("a batch must hold at least one image, got none")
+    return sources, 0
+
+
+def _check_size(image: tuple[int, ...], patch: tuple[int, ...], *, name: str, allow_smaller: bool) -> None:
+    if len(image) != len(patch):
+        raise ValueError(f"patch_size must have an entry per axis of the images, {len(image)}, got {patch}")
+    small = [axis for axis, (voxels, wanted) in enumerate(zip(image, patch, strict=True)) if voxels < wanted]
+    if small and not allow_smaller:
+        raise ValueError(
+            f"{name} has {format_size(image)} voxels, fewer on axis {small[0]} than the patch of "
+            f"{format_size(patch)}: take a smaller patch, or pad the image by allow_smaller=True"
+        )

@@ -1,0 +1,98 @@
+"""An encoder of patches and a head of latent grids, as PatchGD's engines call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from monai_patchgrow.engines.patchgd.chunks import Chunk
+from monai_patchgrow.engines.patchgd.images import ImageBatch, to_device
+from monai_patchgrow.state.latent_grid import LatentGrid, Places
+
+__all__ = ["PatchModel"]
+
+
+class PatchModel:
+    """Encoder and head, and how a chunk's patches come to them.
+
+    Args:
+        encoder: ``(N, C, *patch)`` to ``(N, D)``.
+        head: ``(B, D, *grid)`` to ``(B, K)``; one with an attribute ``takes_mask`` that is true is also given the
+            cells that each image has, ``(B, *grid)`` bool.
+        device: where they compute (default: where the encoder's first parameter lies, else the CPU).
+        normalise: see :func:`patchgd_pass`.
+        autocast: makes the context of each forward pass, for AMP.
+        scale: applied to what goes backward, for AMP.
+
+    Raises:
+        ValueError: on use, an output of another shape, or a head without masks for images of different sizes.
+    """
+
+    def __init__(
+        self,
+        encoder: Callable[[Tensor], Tensor],
+        head: Callable[..., Tensor],
+        *,
+        device: torch.device | str | None = None,
+        normalise: Callable[[Tensor], Tensor] | None = None,
+        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        scale: Callable[[Tensor], Tensor] = lambda loss: loss,
+    ) -> None:
+        self.encoder = encoder
+        self.head = head
+        self.normalise = normalise
+        self.autocast = autocast
+        self.scale = scale
+        parameters = encoder.parameters() if isinstance(encoder, nn.Module) else ()
+        first = next((parameter for parameter in parameters if parameter.is_floating_point()), None)
+        self.device = torch.device(device or ("cpu" if first is None else first.device))
+        self.dtype = torch.get_default_dtype() if first is None else first.dtype
+
+    def check(self, images: ImageBatch) -> None:
+        """Refuse, before anything is encoded, images that the head can't tell apart from their padding."""
+        if not images.has_one_size and not self._takes_mask:
+            raise ValueError(
+                f"images of different sizes need a head that takes a mask (takes_mask = True), such as a pooling head, "
+                f"got {type(self.head).__name__} for grids of {sorted({grid.shape for grid in images.grids})} cells"
+            )
+
+    def places(self, images: ImageBatch, chunk: Chunk) -> Places:
+        """Where the latents of a chunk belong, on the device."""
+        image, cell = images.places(chunk)
+        return image.to(self.device, non_blocking=True), cell.to(self.device, non_blocking=True)
+
+    def fill(self, images: ImageBatch, chunks: Sequence[Chunk], patches: Iterator[Tensor]) -> LatentGrid:
+        """Z with the cells of `chunks`, whose patches are the next ones of `patches`."""
+        latents = self.encode(next(patches))
+        latent = LatentGrid(images.mask.to(self.device), latent_dim=latents.shape[1], dtype=self.dtype)
+        latent.write(self.places(images, chunks[0]), latents)
+        for chunk in chunks[1:]:
+            latent.write(self.places(images, chunk), self.encode(next(patches)))
+        return latent
+
+    def encode(self, patches: Tensor) -> Tensor:
+        """The latent vectors ``(N, D)`` of a chunk's patches as they were read, ``(N, C, *patch)``."""
+        inputs = to_device(patches, device=self.device, dtype=self.dtype, normalise=self.normalise)
+        with self.autocast():
+            latents = self.encoder(inputs)
+        if not isinstance(latents, Tensor) or latents.ndim != 2 or len(latents) != len(inputs):
+            got = tuple(latents.shape) if isinstance(latents, Tensor) else type(latents).__name__
+            raise ValueError(f"the encoder must make (N, D) of its {len(inputs)} patches, got {got}")
+        return latents
+
+    def classify(self, latent: LatentGrid) -> Tensor:
+        """The head's output ``(B, K)``; for the forward pass of the loss too, call it within `autocast`."""
+        output = self.head(latent.z, latent.mask) if self._takes_mask else self.head(latent.z)
+        if output.ndim != 2 or len(output) != len(latent.mask):
+            raise ValueError(
+                f"the head must make (B, K) of a batch of {len(latent.mask)} images, got {tuple(output.shape)}"
+            )
+        return output
+
+    @property
+    def _takes_mask(self) -> bool:
+        return bool(getattr(self.head, "takes_mask", False))

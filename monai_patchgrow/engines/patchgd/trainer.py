@@ -1,0 +1,196 @@
+"""PatchGD's trainer: in each iteration, images pass through fill and inner steps, a few patches at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from ignite.engine.events import EventEnum
+from monai.engines import IterationEvents, SupervisedTrainer, Trainer
+from monai.utils.enums import CommonKeys as Keys
+from torch import Tensor, nn
+
+from monai_patchgrow.engines.patchgd.batches import (
+    autocast_of,
+    join_network,
+    leave_images,
+    match_target,
+    register_decollate,
+)
+from monai_patchgrow.engines.patchgd.chunks import Sampling
+from monai_patchgrow.engines.patchgd.events import EVENT_COUNTERS, PatchGDEvents, PatchGDState
+from monai_patchgrow.engines.patchgd.images import ImageBatch
+from monai_patchgrow.engines.patchgd.over_ranks import average_gradients, same_weights
+from monai_patchgrow.engines.patchgd.passes import patchgd_pass
+from monai_patchgrow.handlers.reproducibility import seed_of
+
+__all__ = ["PatchGDTrainer"]
+
+_logger = logging.getLogger(__name__)
+
+_INSTEAD = {
+    "accumulation_steps": "accumulation counts the inner steps per step of the optimiser",
+    "compile": "give it a compiled encoder, torch.compile(encoder)",
+    "inferer": "the encoder is called on patches, the head on the latent grid",
+}
+
+
+class PatchGDTrainer(SupervisedTrainer):
+    """MONAI's trainer for images larger than the device; every MONAI handler and metric works on it.
+
+    Each iteration draws chunks of cells from (seed, epoch, iteration) alone, fills the latent grid Z of the batch, and
+    takes the inner steps (see `patchgd_pass`). Whether one pass of the head stands for them is logged.
+
+    Output of an iteration: ``label``, ``pred`` ``(B, K)`` of the last head pass, ``loss``, the mean of the inner steps'
+    losses, and ``latent`` ``(B, D, *grid)``; no image. Fires :class:`PatchGDEvents`; a handler finds the
+    :class:`LatentGrid` as ``engine.state.latent``, ``inner_step`` (from 1) and ``inner_loss`` beside it. MONAI's
+    ``FORWARD_COMPLETED`` and ``LOSS_COMPLETED`` come with each head pass, ``BACKWARD_COMPLETED`` before each step.
+
+    In a distributed run give it the network as it is, on every rank: it starts from rank 0's weights, and before each
+    step gradients are averaged over the ranks, weighted by their numbers of images. All ranks draw with one seed. Batch
+    norm's running statistics are each rank's own.
+
+    Source: Gupta et al., Patch Gradient Descent (arXiv 2301.13817).
+
+    Args:
+        network: a module with the attributes ``encoder`` and ``head``; or give both as `encoder` and `head`.
+        patch_size: voxels per axis, or a shared :class:`PatchSize`, which is read in each iteration. For
+            :class:`PatchGrowth` give that an ``image_key`` that the batches don't have: theirs are whole images.
+        sampling, inner_steps, accumulation: see :class:`Sampling`.
+        exact, true_gradient, stride, normalise, allow_smaller, prefetch: see `patchgd_pass`.
+        seed: seed of the chunks; that of a :class:`Reproducibility` on the trainer comes first.
+        **options: further options of MONAI's ``SupervisedTrainer``: ``device``, ``max_epochs``, ``train_data_loader``,
+            ``optimizer``, ``loss_function``, ``amp``, ... Batches are a dictionary with "image" (a tensor
+            ``(B, C, *spatial)``, which stays where it is, or a list of tile sources) and "label" ``(B,)``. A
+            floating-point label counts as ``(B, 1)`` where the head has one output.
+
+    Raises:
+        ValueError: a `sampling` outside of its range, a number of steps below 1, no network, or an option that an inner
+            loop has no use for; in an iteration, what `patchgd_pass` refuses.
+    """
+
+    def __init__(
+        self,
+        *,
+        patch_size: Sequence[int],
+        network: nn.Module | None = None,
+        encoder: nn.Module | None = None,
+        head: nn.Module | None = None,
+        sampling: float = 1 / 8,
+        inner_steps: int | None = None,
+        accumulation: int | None = None,
+        exact: bool | None = None,
+        true_gradient: bool = False,
+        stride: Sequence[int] | None = None,
+        normalise: Callable[[Tensor], Tensor] | None = None,
+        allow_smaller: bool = False,
+        prefetch: bool = True,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        self.patch_size, self.seed = patch_size, seed
+        self.sampling = Sampling(sampling, inner_steps, accumulation)
+        self._reading: dict[str, Any] = {"stride": stride, "allow_smaller": allow_smaller, "prefetch": prefetch}
+        self._passing: dict[str, Any] = {"exact": exact, "true_gradient": true_gradient, "normalise": normalise}
+        self._said: tuple[Any, ...] = ()
+        super().__init__(network=join_network(network, encoder, head), **_parse_options(options))
+        self.add_event_handler(Events.STARTED, self._start)
+
+    def run(self) -> None:
+        """Train; a second call goes on from where the first one ended."""
+        amp_dtype = self.amp_kwargs.get("dtype") or torch.get_autocast_dtype(self.state.device.type)
+        is_scaled = self.amp and amp_dtype is torch.float16
+        self.scaler = torch.amp.GradScaler(self.state.device.type, enabled=is_scaled) if self.amp else None
+        super(Trainer, self).run()  # MONAI's Trainer.run makes a scaler for CUDA alone
+
+    def _start(self) -> None:
+        self._has_same_weights = False
+
+    def _register_decollate(self) -> None:
+        register_decollate(self)
+
+    def _iteration(self, engine: Any, batchdata: Any) -> dict[str, Any]:
+        images, target = self.prepare_batch(batchdata, self.state.device, self.non_blocking, **self.to_kwargs)[:2]
+        batch = ImageBatch(images, patch_size=self.patch_size, **self._reading)
+        if not self._has_same_weights:  # here, behind all handlers that load weights on start
+            same_weights(self.network)
+            self._has_same_weights = True
+        self.network.train()
+        self.optimizer.zero_grad(set_to_none=self.optim_set_to_none)
+        self.state.output = {Keys.LABEL: target}
+        losses, latent = self._pass(batch, target)
+        self.state.output.update({Keys.LOSS: torch.stack(losses).mean(), "latent": latent})
+        self.fire_event(IterationEvents.MODEL_COMPLETED)
+        return self.state.output
+
+    def _pass(self, batch: ImageBatch, target: Tensor) -> tuple[list[Tensor], Tensor]:
+        at = {"seed": seed_of(self, self.seed), "epoch": self.state.epoch, "iteration": self.state.iteration}
+        may_be_exact = self._passing["exact"] is not False and self.sampling.is_one_group
+        chunks = self.sampling.draw(batch.cells, **at, from_fill=may_be_exact)
+        return patchgd_pass(
+            encoder=self.network.encoder,
+            head=self.network.head,
+            loss_function=self._loss,
+            images=batch,
+            target=target,
+            patch_size=tuple(self.patch_size),
+            fill_chunks=chunks.fill,
+            inner_chunks=chunks.inner,
+            accumulation=self.sampling.accumulation,
+            step=lambda: self._step(weight=len(batch)),
+            device=self.state.device,
+            autocast=autocast_of(self),
+            scale=self._scale,
+            on_event=self._announce,
+            **self._passing,
+        )
+
+    def _loss(self, pred: Tensor, target: Tensor) -> Tensor:
+        return self.loss_function(pred, match_target(target, pred))
+
+    def _scale(self, loss: Tensor) -> Tensor:
+        return loss if self.scaler is None else self.scaler.scale(loss)
+
+    def _step(self, *, weight: int) -> None:
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        average_gradients(parameters, weight=weight)
+        self.fire_event(IterationEvents.BACKWARD_COMPLETED)
+        if self.scaler is None:
+            self.optimizer.step()
+        else:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=self.optim_set_to_none)
+
+    def _announce(self, event: EventEnum, pass_state: PatchGDState) -> None:
+        state = self.state
+        state.latent, state.inner_step, state.inner_loss = pass_state.latent, pass_state.inner_step, pass_state.loss
+        if pass_state.pred is not None:
+            state.output[Keys.PRED] = pass_state.pred
+        if pass_state.loss is not None:
+            state.output[Keys.LOSS] = pass_state.loss
+        if event is PatchGDEvents.INNER_STEP_STARTED:
+            self._say_variant(pass_state)
+        self.fire_event(event)
+
+    def _say_variant(self, pass_state: PatchGDState) -> None:
+        """Log once which variant runs and why, and again when that changes."""
+        if self._said == (said := (pass_state.is_exact, pass_state.why_stepwise)):
+            return
+        self._said = said
+        if pass_state.is_exact:
+            _logger.info("exact: one head pass stands for all %d inner steps", self.sampling.inner_steps)
+        else:
+            _logger.info("%d inner steps with a head pass each: %s", self.sampling.inner_steps, pass_state.why_stepwise)
+
+
+def _parse_options(options: dict[str, Any]) -> dict[str, Any]:
+    """MONAI's options, with the events of the inner loop among them."""
+    for name in options.keys() & _INSTEAD.keys():
+        raise ValueError(f"PatchGDTrainer has no option {name}: {_INSTEAD[name]}")
+    events = [PatchGDEvents, *(options.get("event_names") or [])]
+    counters = {**EVENT_COUNTERS, **(options.get("event_to_attr") or {})}
+    return {"prepare_batch": leave_images, **options, "event_names": events, "event_to_attr": counters}
