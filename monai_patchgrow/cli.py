@@ -94,6 +94,29 @@ def quickstart(
     return run(bundle, data=data, curriculum=curriculum, epochs=epochs, output_dir=output_dir, seed=seed)
 
 
+def quickstart_patchgd(
+    bundle: str,
+    digits: str | None = None,
+    epochs: int = 8,
+    whole: bool = True,
+    output_dir: str = "runs/quickstart_patchgd",
+    seed: int = 0,
+) -> str:
+    """Train the sum of digits in large images by PatchGD and by gradient descent, and compare error and memory.
+
+    Args:
+        bundle: folder of ultramnist_classification_patchgd
+        digits: folder of MNIST's IDX files; default: scikit-learn's digits
+        epochs: epochs of 1120 images
+        whole: also gradient descent on whole images, at whatever memory that takes
+        output_dir: gets the runs, the table and the picture
+        seed: seed of all runs
+    """
+    from monai_patchgrow.tools.quickstart_patchgd import quickstart_patchgd as run
+
+    return run(bundle, digits=digits, epochs=epochs, whole=whole, output_dir=output_dir, seed=seed)
+
+
 def bundle(plans: str, dataset: str, output: str, configuration: str = "3d_fullres", orientation: str = "RAS") -> str:
     """Turn a plan of nnU-Net v2 into a MONAI bundle.
 
@@ -119,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "phantom": phantom,
         "verify_data": verify_data,
         "quickstart": quickstart,
+        "quickstart_patchgd": quickstart_patchgd,
     }
     with one_line_errors():
         fire.Fire(commands, command=list(sys.argv[1:] if arguments is None else arguments), name="patchgrow")

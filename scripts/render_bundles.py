@@ -1,4 +1,4 @@
-"""Renders the ten Decathlon bundles from bundles/templates and bundles/tasks.json, in place.
+"""Renders the bundles from bundles/templates and the task tables beside it, in place.
 
 python scripts/render_bundles.py
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from monai_patchgrow.tools.nnunet_plans import plan_of
 from monai_patchgrow.tools.render_bundle import BundleCard, bundle_name, render_bundle
+from monai_patchgrow.tools.render_classification import render_classification
 from monai_patchgrow.tools.segmentation_plan import SegmentationPlan
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
@@ -26,7 +27,14 @@ def main() -> None:
 
 def rendered_bundles() -> dict[str, dict[str, str]]:
     """The files of each bundle, by the bundle's name."""
-    return {bundle_name(card): render_bundle(plan, card) for plan, card in read_tasks().values()}
+    segmentation = {bundle_name(card): render_bundle(plan, card) for plan, card in read_tasks().values()}
+    return {**segmentation, **rendered_classification()}
+
+
+def rendered_classification() -> dict[str, dict[str, str]]:
+    """The files of each classification bundle, by the bundle's name."""
+    table = json.loads((BUNDLES / "classification_tasks.json").read_text(encoding="utf-8"))
+    return {f"{name}_classification_patchgd": render_classification(name, task) for name, task in table.items()}
 
 
 def read_tasks() -> dict[str, tuple[SegmentationPlan, BundleCard]]:

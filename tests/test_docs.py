@@ -10,7 +10,7 @@ from monai.bundle import ConfigParser
 from monai_patchgrow.data import read_task
 
 ROOT = Path(__file__).parents[1]
-BUNDLES = sorted((ROOT / "bundles").glob("*_patchgrow/docs/README.md"))
+BUNDLES = sorted((ROOT / "bundles").glob("*_patch*/docs/README.md"))
 FOLDERS = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "benchmarks").rglob("*.md"))]
 PAGES = [ROOT / "README.md", *FOLDERS, *BUNDLES]
 

@@ -5,6 +5,8 @@ from monai_patchgrow.data.background import background_cells, constant_cells, sh
 from monai_patchgrow.data.decathlon import read_task
 from monai_patchgrow.data.digits import read_digits
 from monai_patchgrow.data.folds import split_cases
+from monai_patchgrow.data.labelled_images import find_images, read_labelled_images, split_images
+from monai_patchgrow.data.load_image import OpenImaged
 from monai_patchgrow.data.phantom import phantom_case, write_phantom_task
 from monai_patchgrow.data.phantom_like import PhantomKind, write_phantom_like
 from monai_patchgrow.data.phantom_slide import PhantomSlide
@@ -15,6 +17,7 @@ from monai_patchgrow.data.seeded import SeededDataLoader
 from monai_patchgrow.data.slide_tiles import SlideTiles
 from monai_patchgrow.data.slides_csv import read_slides_csv
 from monai_patchgrow.data.task import Case, DataError, DecathlonTask
+from monai_patchgrow.data.thumbnail import thumbnail
 from monai_patchgrow.data.tiff_tiles import TiffTiles
 from monai_patchgrow.data.tiff_writer import write_tiled_tiff
 from monai_patchgrow.data.tile_formats import open_tiles
@@ -29,6 +32,7 @@ __all__ = [
     "DataError",
     "DecathlonTask",
     "MemmapTiles",
+    "OpenImaged",
     "OpenTilesd",
     "PhantomKind",
     "PhantomSlide",
@@ -45,13 +49,17 @@ __all__ = [
     "cases_of_rank",
     "collate_tiles",
     "constant_cells",
+    "find_images",
     "open_tiles",
     "phantom_case",
     "read_digits",
+    "read_labelled_images",
     "read_slides_csv",
     "read_task",
     "share_cells",
     "split_cases",
+    "split_images",
+    "thumbnail",
     "verify_cases",
     "write_phantom_like",
     "write_phantom_slides",

@@ -4,9 +4,14 @@ from monai_patchgrow.handlers.batch_augmentation import AugmentBatches
 from monai_patchgrow.handlers.checkpoint import BestWeights, ResumableRun
 from monai_patchgrow.handlers.compilation import CompilationLog
 from monai_patchgrow.handlers.engine_output import LossOutput
+from monai_patchgrow.handlers.evidence_maps import EvidenceMaps
 from monai_patchgrow.handlers.gradient_clipping import GradientClipping
+from monai_patchgrow.handlers.image_scores import image_scores
+from monai_patchgrow.handlers.latent_images import LatentImages
 from monai_patchgrow.handlers.loss_scaling import LossScaling, amp_dtype
 from monai_patchgrow.handlers.patch_growth import PatchGrowth
+from monai_patchgrow.handlers.patchgd_log import PatchGDLog
+from monai_patchgrow.handlers.prediction_table import PredictionTable
 from monai_patchgrow.handlers.progress import GrowthProgress
 from monai_patchgrow.handlers.quadratic_kappa import QuadraticKappa
 from monai_patchgrow.handlers.reproducibility import Reproducibility
@@ -17,15 +22,20 @@ __all__ = [
     "AugmentBatches",
     "BestWeights",
     "CompilationLog",
+    "EvidenceMaps",
     "GradientClipping",
     "GrowthProgress",
+    "LatentImages",
     "LossOutput",
     "LossScaling",
+    "PatchGDLog",
     "PatchGrowth",
+    "PredictionTable",
     "QuadraticKappa",
     "Reproducibility",
     "ResumableRun",
     "RunLog",
     "Throughput",
     "amp_dtype",
+    "image_scores",
 ]

@@ -1,4 +1,4 @@
-"""The progress bar of a run: epoch, stage, patch size, loss and Dice in one line."""
+"""The progress bar of a run: epoch, stage, patch size, loss and key metric in one line."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ class GrowthProgress:
     Attach it behind ResumableRun and PatchGrowth. (Ignite's own ``ProgressBar`` counts one epoch at a time.)
 
     Args:
-        evaluator: a MONAI evaluator whose key metric is shown as Dice.
+        evaluator: a MONAI evaluator whose key metric is shown.
         description: what stands in front of the bar.
+        metric_name: what the key metric is called.
     """
 
-    def __init__(self, *, evaluator: Any = None, description: str = "") -> None:
+    def __init__(self, *, evaluator: Any = None, description: str = "", metric_name: str = "Dice") -> None:
         self.evaluator = evaluator
         self.description = description
+        self.metric_name = metric_name
         self._bar: tqdm | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -79,5 +81,5 @@ class GrowthProgress:
         ]
         if self.evaluator is not None and self.evaluator.state.metrics:
             metric = self.evaluator.state.metrics[self.evaluator.state.key_metric_name]
-            parts.append(f"Dice {float(metric):.3f}")
+            parts.append(f"{self.metric_name} {float(metric):.3f}")
         return ", ".join(parts)

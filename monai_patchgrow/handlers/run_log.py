@@ -76,7 +76,7 @@ class RunLog:
         with self.history_path.open("a") as history:
             history.write(json.dumps(record) + "\n")
         if self._writer is not None:
-            for tag, value in _scalars(record).items():
+            for tag, value in self._scalars(record).items():
                 self._writer.add_scalar(tag, value, global_step=record["epoch"])
             self._writer.flush()
 
@@ -106,6 +106,10 @@ class RunLog:
             "total_voxels": total.voxels,
             "dice": self._dice(state.epoch),
         }
+
+    def _scalars(self, record: dict[str, Any]) -> dict[str, float]:
+        """TensorBoard's tags and values of one epoch's record."""
+        return _scalars(record)
 
     def _dice(self, epoch: int) -> dict[str, float] | None:
         """Mean Dice and Dice per class of this epoch's validation, None where there was none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -57,7 +58,8 @@ class Throughput:
     the numbers are those of all ranks together.
 
     Args:
-        image_key, label_key: keys of the batch: image ``(B, C, *patch)``, label ``(B, 1, *patch)``.
+        image_key, label_key: keys of the batch: image ``(B, C, *patch)``, or a list of whole images, tensors or tile
+            sources; label ``(B, 1, *patch)``, or ``(B,)`` where it is no map and has no foreground.
     """
 
     def __init__(self, *, image_key: str = "image", label_key: str = "label") -> None:
@@ -97,8 +99,9 @@ class Throughput:
     def _count(self, engine: Engine) -> None:
         image, label = engine.state.batch[self.image_key], engine.state.batch[self.label_key]
         self.epoch.patches += len(image)
-        self.epoch.voxels += image[:, 0].numel()
-        self.epoch.foreground_voxels += int(torch.count_nonzero(label > 0))
+        self.epoch.voxels += sum(math.prod(one.shape[1:]) for one in image)
+        if label.ndim > 1:
+            self.epoch.foreground_voxels += int(torch.count_nonzero(label > 0))
         if WITHOUT_FOREGROUND in engine.state.batch:
             self.epoch.patches_without_foreground += int(engine.state.batch[WITHOUT_FOREGROUND].sum())
 

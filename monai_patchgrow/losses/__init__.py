@@ -1,10 +1,12 @@
 """Floor 2: MONAI's losses, for batches that are split over ranks, and losses of grades and numbers."""
 
+from monai_patchgrow.losses.image_target import ImageTarget
 from monai_patchgrow.losses.ordinal import OrdinalLoss, ordinal_grades
 from monai_patchgrow.losses.over_ranks import LossOverRanks, loss_over_ranks
 from monai_patchgrow.losses.regression import RegressionLoss, regression_grades
 
 __all__ = [
+    "ImageTarget",
     "LossOverRanks",
     "OrdinalLoss",
     "RegressionLoss",

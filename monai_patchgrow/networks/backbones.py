@@ -14,6 +14,7 @@ from monai.networks.utils import replace_modules
 from torch import nn
 
 from monai_patchgrow.networks.patch_rule import PatchRule
+from monai_patchgrow.networks.plain_cnn import PlainCNN
 from monai_patchgrow.networks.pretrained import load_pretrained
 from monai_patchgrow.networks.small_cnn import SmallCNN
 from monai_patchgrow.networks.transformers_encoder import TransformersEncoder
@@ -60,6 +61,7 @@ _BACKBONES = {
     "resnet18": _Backbone(partial(_build_resnet, resnet18), 32, "fc."),
     "resnet34": _Backbone(partial(_build_resnet, resnet34), 32, "fc."),
     "resnet50": _Backbone(partial(_build_resnet, resnet50), 32, "fc."),
+    "plain_cnn": _Backbone(PlainCNN, 16, "output."),
     "small_cnn": _Backbone(SmallCNN, 16, "output."),
     "vit": _Backbone(ViTEncoder, 16, "classification_head."),
     "mobilenet_v2": _Backbone(partial(_build_transformers, "mobilenet_v2"), 32, "classifier.", (2,)),
@@ -83,6 +85,7 @@ def backbone(
     name                          smallest patch   axes      what it is
     ============================  ===============  ========  ==================================================
     resnet18, resnet34, resnet50  32               1, 2, 3   MONAI's, with the usual stem; batch norms
+    plain_cnn                     16               1, 2, 3   :class:`PlainCNN`, without norms, for empty images
     small_cnn                     16               1, 2, 3   :class:`SmallCNN`, about 100 000 parameters in 2-D
     vit                           16, its token    1, 2, 3   :class:`ViTEncoder`, MONAI's ViT, small
     mobilenet_v2, convnextv2      32               2         of the extra ``transformers``

@@ -1,0 +1,95 @@
+"""Labelled images are found by a table or by folders, and split so that each fold has all classes."""
+
+import numpy as np
+import pytest
+
+from monai_patchgrow.data import DataError, find_images, read_labelled_images, split_images
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+def test_a_table_with_its_images_in_a_folder(tmp_path):
+    touch(tmp_path, "train_images/a.tiff", "train_images/b.tiff")
+    (tmp_path / "train.csv").write_text("image_id,isup_grade\na,0\nb,5\n")
+    assert read_labelled_images(tmp_path, 6) == [
+        {"image": str(tmp_path / "train_images/a.tiff"), "label": 0, "name": "a"},
+        {"image": str(tmp_path / "train_images/b.tiff"), "label": 5, "name": "b"},
+    ]
+
+
+def test_a_table_beside_its_images(tmp_path):
+    touch(tmp_path, "scan.nii.gz")
+    (tmp_path / "labels.csv").write_text("image,label\nscan.nii.gz,1\n")
+    assert read_labelled_images(tmp_path, 2) == [{"image": str(tmp_path / "scan.nii.gz"), "label": 1, "name": "scan"}]
+
+
+def test_a_folder_per_class(tmp_path):
+    touch(tmp_path, "healthy/1.nii.gz", "ill/1.nii", "notes/read.txt")
+    assert [(item["name"], item["label"]) for item in read_labelled_images(tmp_path, 2)] == [
+        ("healthy_1", 0),
+        ("ill_1", 1),
+    ]
+
+
+def test_another_number_of_classes_is_refused(tmp_path):
+    touch(tmp_path, "healthy/1.nii.gz", "ill/1.nii")
+    with pytest.raises(DataError, match=r"nor one folder of images for each of 3 classes; .*: healthy, ill"):
+        read_labelled_images(tmp_path, 3)
+
+
+def test_a_grade_out_of_range_is_refused(tmp_path):
+    touch(tmp_path, "train_images/a.tiff")
+    (tmp_path / "train.csv").write_text("image_id,isup_grade\na,6\n")
+    with pytest.raises(DataError, match="line 2: a grade must be a whole number from 0 to 5, got '6'"):
+        read_labelled_images(tmp_path, 6)
+
+
+def test_images_of_a_folder_and_those_below_it(tmp_path):
+    touch(tmp_path, "b.png", "deep/a.npy", "read.txt", "slide.zarr/0")
+    assert [item["name"] for item in find_images(tmp_path)] == ["b", "deep_a", "slide"]
+
+
+def test_a_single_image(tmp_path):
+    assert find_images(touch(tmp_path, "a.nii.gz") / "a.nii.gz")[0]["name"] == "a"
+
+
+@pytest.mark.parametrize(("name", "fault"), [(".", "no image in it"), ("absent", "no such file or folder")])
+def test_no_image_is_refused(tmp_path, name, fault):
+    with pytest.raises(DataError, match=fault):
+        find_images(tmp_path / name)
+
+
+def test_folds_part_the_images():
+    items = [{"name": f"{number:02d}", "label": number % 3} for number in range(23)]
+    held_out = [item["name"] for fold in range(5) for item in split_images(items, fold=fold)[1]]
+    assert sorted(held_out) == [item["name"] for item in items]
+
+
+def test_each_fold_has_all_classes():
+    items = [{"name": f"{number:02d}", "label": int(number < 5)} for number in range(50)]
+    for fold in range(5):
+        assert np.bincount([item["label"] for item in split_images(items, fold=fold)[1]]).tolist() == [9, 1]
+
+
+def test_a_split_does_not_depend_on_the_order():
+    items = [{"name": f"{number:02d}", "label": number % 2} for number in range(10)]
+    assert split_images(items[::-1], fold=1) == split_images(items, fold=1)
+
+
+@pytest.mark.parametrize(
+    ("fold", "line"),
+    [
+        (5, "fold must be one of 0 to 4 or 'all', got 5"),
+        (0, "2 images do not make 5 folds: fold='all' uses all of them"),
+    ],
+)
+def test_a_fold_that_is_not_there(fold, line):
+    items = [{"name": str(number), "label": 0} for number in range(2 if fold == 0 else 9)]
+    with pytest.raises(ValueError) as caught:
+        split_images(items, fold=fold)
+    assert str(caught.value) == line

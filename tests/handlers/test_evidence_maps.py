@@ -1,0 +1,74 @@
+"""Evidence lies over the thumbnail: red for the prediction, blue against it, at the cells' own places."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from monai_patchgrow.data import TensorTiles
+from monai_patchgrow.engines import PatchGDEvaluator
+from monai_patchgrow.handlers import EvidenceMaps
+from monai_patchgrow.handlers.evidence_maps import draw_evidence
+from monai_patchgrow.networks import MeanPoolingHead
+from monai_patchgrow.schedules import PatchGrid
+
+
+def drawn(evidence, image, patch, **options):
+    grid = PatchGrid(image.shape[1:], patch, options.pop("stride", None))
+    return draw_evidence(torch.tensor(evidence), TensorTiles(image), grid, **options).int()
+
+
+def test_red_speaks_for_and_blue_against():
+    picture = drawn([[1.0, 0.0], [0.0, -1.0]], torch.full((1, 4, 4), 100.0), (2, 2))
+    red, _, blue = picture
+    assert (red - blue).sign()[::2, ::2].tolist() == [[1, 0], [0, -1]]
+
+
+def test_an_image_that_is_not_square_is_not_turned():
+    picture = drawn([[0.0, 0.0, 1.0]], torch.zeros(1, 2, 6), (2, 2))
+    assert (picture[0] > 0).tolist() == [[False] * 4 + [True] * 2] * 2
+
+
+def test_cells_that_overlap_are_averaged():
+    picture = drawn([[1.0, -1.0]], torch.zeros(1, 2, 3), (2, 2), stride=(2, 1))
+    assert picture[0, 0].tolist() == [143, 0, 26]
+
+
+def test_a_thumbnail_of_a_large_image():
+    assert drawn([[0.5, 1.0]], torch.zeros(1, 100, 200), (100, 100), largest=50).shape == (3, 25, 50)
+
+
+def test_of_a_volume_the_strongest_layer_is_drawn():
+    volume = torch.zeros(1, 2, 2, 4)
+    volume[..., 3] = 200.0
+    picture = drawn([[[0.1, -0.5]]], volume, (2, 2, 2))
+    assert picture[:, 0, 0].tolist() == [96, 122, 220]  # of the plane at 3, white, towards blue
+
+
+def test_an_image_of_one_axis_is_refused():
+    with pytest.raises(ValueError, match="evidence is drawn over images of 2 or 3 axes, got 1"):
+        drawn([1.0], torch.zeros(1, 2), (2,))
+
+
+def test_each_image_of_a_batch_gets_its_own_map(tmp_path):
+    encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False))
+    head = MeanPoolingHead(1, 1)
+    with torch.no_grad():
+        encoder[1].weight.fill_(1.0)
+        head.output.weight.fill_(1.0)
+    images = [torch.zeros(1, 2, 4), torch.zeros(1, 4, 2)]
+    images[0][0, 0, 3] = images[1][0, 3, 0] = 1.0
+    loader = [{"image": [TensorTiles(image) for image in images], "name": ["wide", "tall"]}]
+    maps = EvidenceMaps(tmp_path, head=head, patch_size=(2, 2), evidence_of=lambda logits: 0)
+    evaluator = PatchGDEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=loader,
+        encoder=encoder,
+        head=head,
+        patch_size=(2, 2),
+        val_handlers=[maps],
+    )
+    evaluator.run()
+    wide, tall = (np.asarray(Image.open(tmp_path / f"{name}.png")).astype(int) for name in ("wide", "tall"))
+    assert (wide[..., 0] > wide[..., 2]).tolist() == [[False, False, True, True]] * 2
+    assert (tall[..., 0] > tall[..., 2]).tolist() == [[False] * 2] * 2 + [[True] * 2] * 2
