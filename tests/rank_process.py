@@ -1,6 +1,7 @@
 """What each rank does in the tests of distributed runs; started by `run_ranks` of test_distributed.py."""
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -210,6 +211,8 @@ def main():
     output = Path(OUTPUT)  # noqa: F821
     with open(output / f"stderr{os.environ['RANK']}.txt", "w") as stream:
         os.dup2(stream.fileno(), sys.stderr.fileno())
+    # As in a command of its own: workers that a fork server made would not notice that their rank is gone.
+    multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     join_ranks(timeout=300, batch_size=OPTIONS.pop("batch_size", None))  # noqa: F821
