@@ -97,7 +97,7 @@ def quickstart(
 def quickstart_patchgd(
     bundle: str,
     digits: str | None = None,
-    epochs: int = 8,
+    epochs: int = 7,
     whole: bool = True,
     output_dir: str = "runs/quickstart_patchgd",
     seed: int = 0,

@@ -57,7 +57,7 @@ def quickstart_patchgd(
     bundle: str | Path,
     *,
     digits: str | Path | None = None,
-    epochs: int = 8,
+    epochs: int = 7,
     whole: bool = True,
     output_dir: str | Path = "runs/quickstart_patchgd",
     seed: int = 0,
