@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from monai_patchgrow.data.prefetch import prefetch
 from monai_patchgrow.data.tiles import TensorTiles, TileSource, as_tile_source
 from monai_patchgrow.engines.patchgd.chunks import Chunk, Chunks, parse_chunks
 from monai_patchgrow.schedules.patch_grid import PatchGrid
@@ -105,8 +105,9 @@ class ImageBatch:
         if not self._in_thread:
             yield map(self.read, chunks)
             return
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tiles") as pool:
-            yield _read_ahead(pool, self.read, chunks)
+        reading: Any = prefetch(self.read, chunks)
+        with closing(reading):
+            yield reading
 
     def places(self, chunk: Chunk) -> Places:
         """Which image and which cell each patch of `read` belongs to."""
@@ -149,17 +150,6 @@ def to_device(
     is_bytes = patches.dtype == torch.uint8
     patches = patches.to(dtype)
     return patches.div_(_LARGEST_UINT8) if is_bytes else patches
-
-
-def _read_ahead(pool: ThreadPoolExecutor, read: Callable[[Chunk], Tensor], chunks: Sequence[Chunk]) -> Iterator[Tensor]:
-    """Read the next chunk while the last one is worked on."""
-    ahead = pool.submit(read, chunks[0])
-    for chunk in chunks[1:]:
-        patches = ahead.result()
-        ahead = pool.submit(read, chunk)
-        yield patches
-        del patches
-    yield ahead.result()
 
 
 def _parse_images(images: Any) -> tuple[list[TileSource], int]:
