@@ -1,6 +1,6 @@
 """Writes a synthetic slide of any size as a tiled TIFF, tile by tile: 32768 pixels need no more memory than 512.
 
-    .venv/bin/python scripts/make_huge_tiff.py /tmp/slide_32768.tif --size 32768
+    .venv/bin/python scripts/make_huge_tiff.py slide_32768.tif --size 32768
 
 Needs the extra "tiff" of setup.cfg.
 """
