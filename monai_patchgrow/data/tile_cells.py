@@ -69,14 +69,14 @@ def format_cell(start: Sequence[int], size: Sequence[int]) -> str:
     return f"[{', '.join(f'{first}:{first + extent}' for first, extent in zip(start, size, strict=True))}]"
 
 
-def parse_padding(padding: float, dtype: torch.dtype) -> float:
-    """The padding, where voxels of that type can hold it.
+def parse_padding(padding: float, dtype: torch.dtype, *, name: str = "padding") -> float:
+    """The padding, or another value, where voxels of that type can hold it.
 
     Raises:
         ValueError: they can't.
     """
     if not dtype.is_floating_point and torch.tensor(padding, dtype=torch.float64).to(dtype).item() != padding:
-        raise ValueError(f"padding must be a value that {dtype} holds, got {padding}")
+        raise ValueError(f"{name} must be a value that {dtype} holds, got {padding}")
     return padding
 
 
