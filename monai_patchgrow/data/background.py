@@ -1,139 +1,50 @@
-"""Which cells of an image are background: those that are all alike, and those that a coarse look finds empty."""
+"""Background among the patches of a chunk: those that are all of one value, of which one stands for all alike."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
-
+import torch
 from torch import Tensor
 
-from monai_patchgrow.data.tiles import TileSource
-
-if TYPE_CHECKING:
-    from monai_patchgrow.schedules.patch_grid import PatchGrid
-
-__all__ = ["background_cells", "constant_cells", "share_cells"]
+__all__ = ["share_constant"]
 
 
-def constant_cells(
-    source: TileSource, grid: PatchGrid, *, candidates: Iterable[int] | None = None, chunk_size: int = 32
-) -> tuple[tuple[int, ...], ...]:
-    """Groups of cells that hold one and the same constant, per channel: as empty glass, or black background, does.
+def share_constant(patches: Tensor) -> tuple[Tensor, Tensor]:
+    """Keep one of the patches that hold one and the same constant, as empty glass or black background do.
 
-    The voxels of all cells of a group are equal, so that an encoder that treats every patch alone and
-    without chance gives all of them the same latent: encoding one is exact (`share_cells`). That holds neither for
-    an encoder with active dropout nor for batch norm in train mode, which sees the other patches of its chunk.
-
-    Args:
-        source: the image, `(C, *spatial)`.
-        grid: its cells.
-        candidates: cells to look at, such as those of `background_cells`, to read less; default: all.
-        chunk_size: cells that are read at once.
-
-    Returns:
-        Groups of at least two cells, row-major numbers in ascending order.
-
-    Raises:
-        DataError: a part of the image that can't be read.
-
-    Example:
-        >>> import torch
-        >>> from monai_patchgrow.data.tiles import TensorTiles
-        >>> from monai_patchgrow.schedules.patch_grid import PatchGrid
-        >>> image = torch.tensor([[0, 0, 5, 6, 0, 0, 7, 7]])
-        >>> constant_cells(TensorTiles(image), PatchGrid((8,), (2,)))
-        ((0, 2),)
-    """
-    numbers = range(grid.num_cells) if candidates is None else sorted(set(candidates))
-    groups = defaultdict(list)
-    for first in range(0, len(numbers), chunk_size):
-        chunk = numbers[first : first + chunk_size]
-        for cell, patch in zip(chunk, source.read([grid.slices(cell) for cell in chunk]), strict=True):
-            voxels = patch.flatten(1)
-            if bool((voxels == voxels[:, :1]).all()):
-                groups[tuple(voxels[:, 0].tolist())].append(cell)
-    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
-
-
-def share_cells(cells: Sequence[int], groups: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
-    """Which of a chunk's cells to encode when those of a group share one latent.
-
-    `encoder(patches of the first list)[second list]` are the latents of all cells, in order; gradients of cells that
+    A patch is constant where all voxels of each channel are equal, to the bit. ``encoder(kept)[rows]`` are the latents
+    of all patches, in order, where the encoder treats every patch alone and without chance; gradients of patches that
     share a latent add up on their own.
 
     Args:
-        cells: of one image's chunk.
-        groups: as `constant_cells` gives them.
+        patches: ``(N, C, *patch)``, of any type.
 
     Returns:
-        The cells to encode, and per cell the row of its latent.
+        The patches to encode ``(M, C, *patch)``, in order, the same tensor where no two are shared; and for each of
+        the N its row among them, on the device of the patches.
 
     Example:
-        >>> share_cells([3, 0, 2, 1], groups=[(0, 1, 2)])
-        ([3, 0], [0, 1, 1, 1])
+        >>> kept, rows = share_constant(torch.tensor([[[0, 0]], [[5, 6]], [[0, 0]], [[7, 7]]]))
+        >>> kept.tolist(), rows.tolist()
+        ([[[0, 0]], [[5, 6]], [[7, 7]]], [0, 1, 0, 2])
     """
-    group_of = {cell: number for number, group in enumerate(groups) for cell in group}
-    rows: dict[tuple[str, int], int] = {}
-    encoded, latents = list[int](), list[int]()
-    for cell in cells:
-        key = ("group", group_of[cell]) if cell in group_of else ("cell", cell)
-        if key not in rows:
-            rows[key] = len(encoded)
-            encoded.append(cell)
-        latents.append(rows[key])
-    return encoded, latents
+    row_of: dict[tuple[float, ...] | int, int] = {}
+    first, rows = list[int](), list[int]()
+    for number, value in enumerate(_constants(patches)):
+        key = number if value is None else value
+        if key not in row_of:
+            row_of[key] = len(first)
+            first.append(number)
+        rows.append(row_of[key])
+    kept = patches if len(first) == len(patches) else patches[first]
+    return kept, torch.tensor(rows, device=patches.device)
 
 
-def background_cells(
-    coarse: TileSource,
-    grid: PatchGrid,
-    *,
-    threshold: float,
-    background: Literal["bright", "dark"] = "bright",
-    max_foreground: float = 0.0,
-) -> tuple[int, ...]:
-    """Cells with no more than a share of foreground on a coarse version of the image, such as a slide's last level.
-
-    Leaving these cells out is not exact: what the threshold or the coarse level misses is lost. As `candidates` of
-    `constant_cells` they only save reading.
-
-    Args:
-        coarse: the same image with fewer voxels, `(C, *spatial)`; it is read whole.
-        grid: of the full image.
-        threshold: between background and foreground, of the mean over channels; itself it is background.
-        background: whether background is brighter than the threshold, as on a slide, or darker, as in a scan.
-        max_foreground: share of a cell's coarse voxels, 0 to 1, that may be foreground.
-
-    Returns:
-        Row-major numbers, ascending.
-
-    Raises:
-        ValueError: max_foreground below 0 or above 1, another word for background, or other axes than the grid's.
-
-    Example:
-        >>> import torch
-        >>> from monai_patchgrow.data.tiles import TensorTiles
-        >>> from monai_patchgrow.schedules.patch_grid import PatchGrid
-        >>> thumbnail = torch.tensor([[250, 250, 90, 250]])
-        >>> background_cells(TensorTiles(thumbnail), PatchGrid((400,), (100,)), threshold=200)
-        (0, 1, 3)
-    """
-    if not 0 <= max_foreground <= 1:
-        raise ValueError(f"max_foreground is a share from 0 to 1, got {max_foreground}")
-    if background not in ("bright", "dark"):
-        raise ValueError(f"background must be 'bright' or 'dark', got {background!r}")
-    sizes = coarse.shape[1:]
-    if len(sizes) != len(grid.image_size):
-        raise ValueError(f"the coarse image must have {len(grid.image_size)} spatial axes, got {len(sizes)}")
-    mean = coarse.read([tuple(slice(0, size) for size in sizes)])[0].double().mean(0)
-    foreground = mean < threshold if background == "bright" else mean > threshold
-    shares = (_share(foreground, grid, cell) for cell in range(grid.num_cells))
-    return tuple(cell for cell, share in enumerate(shares) if share <= max_foreground)
-
-
-def _share(foreground: Tensor, grid: PatchGrid, cell: int) -> float:
-    """Share of the coarse voxels, wholly or partly under a cell, that are foreground."""
-    parts = zip(grid.covers(cell), foreground.shape, grid.image_size, strict=True)
-    under = tuple(slice(part.start * n // size, -(-part.stop * n // size)) for part, n, size in parts)
-    return float(foreground[under].double().mean())
+def _constants(patches: Tensor) -> list[tuple[float, ...] | None]:
+    """The value per channel of each patch that is constant, None for the others."""
+    voxels = patches.flatten(2)
+    found: list[tuple[float, ...] | None] = [None] * len(patches)
+    # Most patches fall out by their corners, before all of their voxels are looked at.
+    for number in (voxels[..., 0] == voxels[..., -1]).all(1).nonzero()[:, 0].tolist():
+        if bool((voxels[number] == voxels[number, :, :1]).all()):
+            found[number] = tuple(voxels[number, :, 0].tolist())
+    return found

@@ -28,6 +28,9 @@ class SlideTiles(FileTiles):
         level: of the slide's pyramid; 0 is the finest.
         padding: the value of voxels beyond the border; 255 is white glass.
 
+    Attributes:
+        num_levels: of the slide's pyramid.
+
     Raises:
         DataError: no such file or level, no slide, or (when reading) a part that can't be decoded.
         ValueError: openslide isn't installed.
@@ -43,10 +46,10 @@ class SlideTiles(FileTiles):
             slide = openslide.OpenSlide(str(self.path))
         except openslide.OpenSlideError as error:
             raise self._error(f"no slide that openslide reads ({error})") from None
-        if self.level not in range(slide.level_count):
-            levels = slide.level_count
+        self.num_levels = slide.level_count
+        if self.level not in range(self.num_levels):
             slide.close()
-            raise self._error(f"no level {self.level}: it has {levels}, and the finest is 0")
+            raise self._error(f"no level {self.level}: it has {self.num_levels}, and the finest is 0")
         return slide
 
     def _describe(self, handle: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:

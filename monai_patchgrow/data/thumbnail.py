@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from monai_patchgrow.data.painted_tiles import PaintedTiles
+from monai_patchgrow.data.slide_tiles import SlideTiles
+from monai_patchgrow.data.tiff_tiles import TiffTiles
 from monai_patchgrow.data.tile_cells import Cell
 from monai_patchgrow.data.tiles import TileSource
 
-__all__ = ["PlaneTiles", "thumbnail"]
+__all__ = ["PlaneTiles", "coarse_thumbnail", "thumbnail"]
 
 _BLOCK_PIXELS = 1024  # per axis, read at a time
 
@@ -64,3 +67,29 @@ def thumbnail(source: TileSource, *, largest: int = 512) -> Tensor:
             top, left = row // factor, column // factor
             picture[:, top : top + small.shape[1], left : left + small.shape[2]] = small
     return picture
+
+
+def coarse_thumbnail(source: TileSource, *, largest: int = 1024) -> Tensor:
+    """Average an image down from the coarsest level of its file that has enough pixels: little of it is read.
+
+    All of it is where it has no such levels: it isn't a TIFF or a slide, or already the coarsest.
+
+    Args:
+        source: the image ``(C, rows, columns)``, of any level; of one that is painted, what is under the paint.
+        largest: pixels of the longer side that the picture must not exceed.
+
+    Returns:
+        ``(C, h, w)`` float32.
+
+    >>> from monai_patchgrow.data.tiles import TensorTiles
+    >>> coarse_thumbnail(TensorTiles(torch.zeros(3, 40, 100)), largest=50).shape
+    torch.Size([3, 20, 50])
+    """
+    if isinstance(source, PaintedTiles):
+        return coarse_thumbnail(source.source, largest=largest)
+    if isinstance(source, SlideTiles | TiffTiles):
+        for level in range(source.num_levels - 1, source.level, -1):
+            with type(source)(source.path, level=level, padding=source.padding) as coarser:
+                if max(coarser.shape[1:]) >= largest:
+                    return thumbnail(coarser, largest=largest)
+    return thumbnail(source, largest=largest)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_patchgrow.data.file_tiles import FileTiles, import_reader
+from monai_patchgrow.data.task import DataError
 from monai_patchgrow.data.tiff_page import TiffPage, pyramid_pages
 from monai_patchgrow.data.tile_cells import format_cell, overlap
 
@@ -31,6 +32,9 @@ class TiffTiles(FileTiles):
         level: of the pyramid; 0 is the finest.
         padding: the value of voxels beyond the border.
 
+    Attributes:
+        num_levels: of the file's pyramid; 1 where there is none.
+
     Raises:
         DataError: no such file or level, no 2-D image, or (when reading) a tile that can't be decoded.
         ValueError: tifffile or imagecodecs isn't installed.
@@ -48,10 +52,13 @@ class TiffTiles(FileTiles):
         try:
             with tifffile.TiffFile(self.path) as tiff:
                 pages = pyramid_pages(tiff)
+                self.num_levels = len(pages)
                 if self.level not in range(len(pages)):
                     raise self._error(f"no level {self.level}: it has {len(pages)}, and the finest is 0")
                 return TiffPage.of(pages[self.level], self.path)
-        except (tifffile.TiffFileError, OSError, IndexError, KeyError, TypeError) as error:
+        except DataError:
+            raise
+        except Exception as error:  # of many types: it depends on what is broken
             raise self._error(f"no TIFF image that can be read ({error})") from None
 
     def _describe(self, handle: TiffPage) -> tuple[tuple[int, ...], np.dtype[Any]]:

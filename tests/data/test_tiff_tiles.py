@@ -201,7 +201,7 @@ def test_a_file_cut_short_is_named(tmp_path, image):
         source.read([(slice(90, 100), slice(60, 70))])
 
 
-@pytest.mark.parametrize("content", [b"", b"not a TIFF", b"II*\x00\x08\x00\x00\x00"])
+@pytest.mark.parametrize("content", [b"", b"not a TIFF", b"II*\x00", b"II*\x00\x08\x00\x00\x00"])
 def test_what_is_no_tiff(tmp_path, content):
     (tmp_path / "bad.tif").write_bytes(content)
     with pytest.raises(DataError, match=r"bad.tif: no TIFF image that can be read") as error:
