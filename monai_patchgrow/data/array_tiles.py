@@ -39,12 +39,17 @@ class ArrayTiles:
             raise ValueError(f"an image must be an array (C, *spatial) that isn't empty, got {image.shape}")
         self.image = image
         self._dtype = image.dtype.newbyteorder("=")
-        self.padding = parse_padding(padding, torch.from_numpy(np.empty(0, self._dtype)).dtype)
+        self.padding = parse_padding(padding, self.dtype)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """`(C, *spatial)`."""
         return self.image.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the voxels."""
+        return torch.from_numpy(np.empty(0, self._dtype)).dtype
 
     def read(self, cells: Sequence[Cell]) -> Tensor:
         """The patches of cells of one size, `(len(cells), C, *patch)`.

@@ -48,7 +48,7 @@ class FileTiles(ABC):
             raise DataError(f"{self.path}: an image has channels and at least one spatial axis, got shape {shape}")
         self._shape, self._dtype = shape, dtype.newbyteorder("=")
         try:
-            parse_padding(padding, torch.from_numpy(np.empty(0, self._dtype)).dtype)
+            parse_padding(padding, self.dtype)
         except TypeError:
             raise DataError(f"{self.path}: voxels of type {dtype} are not supported") from None
 
@@ -56,6 +56,11 @@ class FileTiles(ABC):
     def shape(self) -> tuple[int, ...]:
         """`(C, *spatial)`."""
         return self._shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the voxels."""
+        return torch.from_numpy(np.empty(0, self._dtype)).dtype
 
     def read(self, cells: Sequence[Cell]) -> Tensor:
         """The patches of cells of one size, `(len(cells), C, *patch)`, in the file's type.

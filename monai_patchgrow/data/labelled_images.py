@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from monai_patchgrow.data.image_suffixes import IMAGES, VOLUMES, split_suffix
 from monai_patchgrow.data.slides_csv import read_slides_csv
 from monai_patchgrow.data.task import DataError
 
@@ -17,19 +19,29 @@ __all__ = ["find_images", "read_labelled_images", "split_images"]
 
 _TABLES = ("train.csv", "labels.csv")
 _IMAGE_FOLDERS = ("train_images", "images", ".")
-_SUFFIXES = (".nii", ".nii.gz", ".npy", ".zarr", ".tif", ".tiff", ".svs", ".ndpi", ".mrxs", ".scn", ".bif")
-_PICTURES = (".png", ".jpg", ".jpeg")
+_KNOWN = (*IMAGES, *VOLUMES)
+_PART_OF_A_SLIDE = ".dcm"  # one file per level
+
+_logger = logging.getLogger(__name__)
 
 
-def read_labelled_images(dataset_dir: str | os.PathLike[str], num_classes: int) -> list[dict[str, Any]]:
+def read_labelled_images(
+    dataset_dir: str | os.PathLike[str],
+    num_classes: int,
+    *,
+    values: bool = False,
+    suffixes: Sequence[str] = _KNOWN,
+) -> list[dict[str, Any]]:
     """The images of a folder and their labels.
 
     Either a table ``train.csv`` or ``labels.csv`` (see `read_slides_csv`) with the images in ``train_images``,
-    ``images`` or beside it; or one folder per class, sorted by name, of images.
+    ``images`` or beside it; or one folder per class, sorted by name, of images: the log says which is which.
 
     Args:
         dataset_dir: folder.
         num_classes: labels are 0 to num_classes - 1.
+        values: a table's labels are any finite numbers, floats.
+        suffixes: of images.
 
     Returns:
         ``{"image": path, "label": int, "name": str}`` per image; names are unique.
@@ -43,39 +55,51 @@ def read_labelled_images(dataset_dir: str | os.PathLike[str], num_classes: int) 
     table = next((folder / name for name in _TABLES if (folder / name).is_file()), None)
     if table is not None:
         images = next(folder / name for name in _IMAGE_FOLDERS if (folder / name).is_dir())
-        items = read_slides_csv(table, images, num_classes)
-        return [{**item, "name": _name_of(Path(item["image"]), images)} for item in items]
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and path.suffix != ".zarr" and _images_in(path))
+        return _named(read_slides_csv(table, images, None if values else num_classes, suffixes=suffixes), images)
+    found = {path: _images_in(path, suffixes) for path in sorted(folder.iterdir()) if _is_class(path)}
+    classes = [path for path, images in found.items() if images]
     if len(classes) != num_classes:
-        found = ", ".join(path.name for path in classes) or "none"
+        names = ", ".join(path.name for path in classes) or "none"
         raise DataError(
             f"{folder}: neither {' nor '.join(_TABLES)}, nor one folder of images for each of {num_classes} classes; "
-            f"folders of images: {found}"
+            f"folders of images: {names}"
         )
-    return [
-        {"image": str(path), "label": label, "name": _name_of(path, folder)}
-        for label, images in enumerate(classes)
-        for path in _images_in(images)
-    ]
+    _logger.info("%s: classes: %s", folder, ", ".join(f"{label} {path.name}" for label, path in enumerate(classes)))
+    items = [{"image": str(path), "label": label} for label, one in enumerate(classes) for path in found[one]]
+    return _named(items, folder)
 
 
-def find_images(source: str | os.PathLike[str]) -> list[dict[str, Any]]:
+def find_images(
+    source: str | os.PathLike[str],
+    *,
+    suffixes: Sequence[str] = _KNOWN,
+    exclude: Sequence[str | os.PathLike[str]] = (),
+) -> list[dict[str, Any]]:
     """The images of a folder and of the folders in it, or a single one.
 
+    Hidden files and folders are left out, and so are DICOM slides, of whose files each holds a part: name one of them.
+
+    Args:
+        source: folder or file.
+        suffixes: of images.
+        exclude: folders that are left out where they are inside the source, such as that of an earlier run's output.
+
     Returns:
-        ``{"image": path, "name": str}`` per image, sorted by path.
+        ``{"image": path, "name": str}`` per image, sorted by path; names are unique.
 
     Raises:
         DataError: there is none.
     """
     path = Path(source)
-    if _is_image(path):
-        return [{"image": str(path), "name": _name_of(path, path.parent)}]
-    images = _images_in(path, depth="**/*") if path.is_dir() else []
+    if _is_image(path, suffixes):
+        return _named([{"image": str(path)}], path.parent)
+    images = _images_in(path, suffixes, depth="**/*") if path.is_dir() else []
+    left_out = {Path(folder).resolve() for folder in exclude} - {path.resolve(), *path.resolve().parents}
+    images = [image for image in images if not left_out & set((image.parent.resolve() / image.name).parents)]
     if not images:
-        known = " ".join((*_SUFFIXES, *_PICTURES))
+        known = " ".join(suffixes)
         raise DataError(f"{path}: {'no image in it' if path.is_dir() else 'no such file or folder'}; known are {known}")
-    return [{"image": str(image), "name": _name_of(image, path)} for image in images]
+    return _named([{"image": str(image)} for image in images], path)
 
 
 def split_images(
@@ -84,7 +108,7 @@ def split_images(
     """Split items into those to train on and those to validate on, each class by itself, so that all folds have it.
 
     The items of a class, sorted by name and shuffled, go to the folds in turn; the next class goes on where the last
-    one ended.
+    one ended. Items with floats for labels are all of one class.
 
     Args:
         items: as `read_labelled_images` gives them, in any order.
@@ -108,7 +132,7 @@ def split_images(
     ordered = sorted(items, key=lambda item: item["name"])
     of_class = defaultdict(list)
     for number, item in enumerate(ordered):
-        of_class[int(item["label"])].append(number)
+        of_class[0 if isinstance(item["label"], float) else int(item["label"])].append(number)
     random = np.random.RandomState(seed)
     turns = [number for label in sorted(of_class) for number in random.permutation(of_class[label]).tolist()]
     held_out = set(turns[int(fold) :: num_folds])
@@ -116,18 +140,42 @@ def split_images(
     return train, [item for number, item in enumerate(ordered) if number in held_out]
 
 
-def _is_image(path: Path) -> bool:
-    return path.name.lower().endswith((*_SUFFIXES, *_PICTURES)) and path.exists()
+def _is_image(path: Path, suffixes: Sequence[str]) -> bool:
+    return split_suffix(path.name)[1] in suffixes and path.exists()
 
 
-def _images_in(folder: Path, depth: str = "*") -> list[Path]:
-    found = (path for path in folder.glob(depth) if _is_image(path))
-    return sorted(path for path in found if not any(parent.suffix == ".zarr" for parent in path.parents))
+def _is_class(path: Path) -> bool:
+    return path.is_dir() and path.suffix.lower() != ".zarr" and not path.name.startswith(".")
 
 
-def _name_of(path: Path, folder: Path) -> str:
-    """The path within the folder, without the suffix, on one level."""
-    parts = list(path.relative_to(folder).parts)
-    ends = [end for end in (*_SUFFIXES, *_PICTURES) if parts[-1].lower().endswith(end)]
-    parts[-1] = parts[-1][: -len(max(ends, key=len))] if ends else parts[-1]
-    return "_".join(parts)
+def _images_in(folder: Path, suffixes: Sequence[str], depth: str = "*") -> list[Path]:
+    found = (path for path in folder.glob(depth) if _is_image(path, suffixes))
+    return sorted(path for path in found if not _is_left_out(path.relative_to(folder)))
+
+
+def _is_left_out(path: Path) -> bool:
+    """Hidden, one of a DICOM slide's files, or a part of a zarr."""
+    if path.suffix.lower() == _PART_OF_A_SLIDE or any(part.startswith(".") for part in path.parts):
+        return True
+    return any(folder.suffix.lower() == ".zarr" for folder in path.parents)
+
+
+def _named(items: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """The items with names of their own: the path within the folder on one level, its suffix only where it must."""
+    places = [_place_in(Path(item["image"]), folder) for item in items]
+    short = [split_suffix(place)[0] for place in places]
+    times = Counter(short)
+    names, taken = list[str](), set[str]()
+    for place, name in zip(places, short, strict=True):
+        unique = name if times[name] == 1 else place
+        while unique in taken:
+            unique += "_"
+        taken.add(unique)
+        names.append(unique)
+    return [{**item, "name": name} for item, name in zip(items, names, strict=True)]
+
+
+def _place_in(path: Path, folder: Path) -> str:
+    """Of one outside of the folder, its own name."""
+    inside = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
+    return "_".join(part for part in inside.parts if part != "..")

@@ -141,6 +141,8 @@ class PreprocessedDataset(PersistentDataset):
         try:
             made = convert_to_tensor(self._pre_transform(deepcopy(item)), convert_numeric=False, track_meta=False)
             made = _map_leaves(made, _plain)
+        except DataError as error:
+            return str(error)
         except Exception as error:
             cause = error.__cause__ or error  # MONAI's own error tells an object's address, not the reason
             return f"{_case_file(item) or item}: {type(cause).__name__} in preprocessing: {cause}"

@@ -1,44 +1,49 @@
-"""Slides and their grades from a CSV file, such as PANDA's train.csv."""
+"""Images and their labels from a CSV file, such as PANDA's slides and grades."""
 
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_patchgrow.data.image_suffixes import IMAGES, VOLUMES, split_suffix
 from monai_patchgrow.data.task import DataError
 
 __all__ = ["read_slides_csv"]
 
 _IMAGE_COLUMNS, _GRADE_COLUMNS = ("image_id", "path", "image"), ("isup_grade", "grade", "label")
-_SUFFIXES = (".tiff", ".tif", ".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".zarr", ".npy")
+_KNOWN = (*IMAGES, *VOLUMES)
 
 
 def read_slides_csv(
     csv_file: str | os.PathLike[str],
     image_dir: str | os.PathLike[str],
-    num_grades: int,
+    num_grades: int | None,
     *,
+    suffixes: Sequence[str] = _KNOWN,
     image_column: str | None = None,
     grade_column: str | None = None,
 ) -> list[dict[str, Any]]:
-    """The slides that a CSV file lists, each with its grade, all of them checked to be there.
+    """The images that a CSV file lists, each with its label, all of them checked to be there.
 
     Args:
-        csv_file: with a header, as PANDA's train.csv: one slide per row; other columns are left alone.
-        image_dir: folder of the slides; a slide's path is relative to it, with or without its suffix.
-        num_grades: grades are 0 to num_grades - 1 (PANDA: 6).
+        csv_file: with a header, as PANDA's train.csv: one image per row; other columns are left alone.
+        image_dir: folder of the images; an image's path is relative to it, with or without its suffix.
+        num_grades: labels are whole numbers, 0 to num_grades - 1 (PANDA: 6); None: they are any finite numbers.
+        suffixes: of images whose name stands without one; the first that there is a file with.
         image_column: default the first there is of image_id, path and image.
         grade_column: default the first there is of isup_grade, grade and label.
 
     Returns:
-        `{"image": path, "label": grade}` per row, in order.
+        `{"image": path, "label": int}` per row, in order; labels are floats where num_grades is None.
 
     Raises:
         ValueError: num_grades is below 2.
-        DataError: no such file, a missing column, no row, a slide that is missing or there twice, a grade out of range.
+        DataError: no such file, a missing column, no row, an image that is missing or there twice, a label that is no
+            number or out of range.
 
     Example:
         >>> import tempfile
@@ -48,19 +53,52 @@ def read_slides_csv(
         ...     [item["label"] for item in read_slides_csv(f"{folder}/train.csv", folder, 6)]
         [3]
     """
-    if num_grades < 2:
+    if num_grades is not None and num_grades < 2:
         raise ValueError(f"num_grades must be 2 or more, got {num_grades}")
     file = Path(csv_file)
     header, rows = _read_rows(file)
-    images = _column(file, header, image_column, _IMAGE_COLUMNS, "the slides")
-    grades = _column(file, header, grade_column, _GRADE_COLUMNS, "the grades")
-    items, lines = [], dict[Path, int]()
+    images = _column(file, header, image_column, _IMAGE_COLUMNS, "the images")
+    grades = _column(file, header, grade_column, _GRADE_COLUMNS, "the labels")
+    folder, items, lines = _Folder(Path(image_dir), suffixes), [], dict[Path, int]()
     for line, row in rows:
-        slide = _find_slide(file, line, Path(image_dir), (row[images] or "").strip())
-        if (first := lines.setdefault(slide, line)) != line:
+        image = folder.find(f"{file}: line {line}", (row[images] or "").strip())
+        if (first := lines.setdefault(image, line)) != line:
             raise DataError(f"{file}: line {line}: {row[images]} is on line {first} already")
-        items.append({"image": str(slide), "label": _grade(file, line, row[grades], num_grades)})
+        items.append({"image": str(image), "label": _label(f"{file}: line {line}", row[grades], num_grades)})
     return items
+
+
+class _Folder:
+    """The images of a folder by name; a folder that a name leads to is listed once, for all rows."""
+
+    def __init__(self, folder: Path, suffixes: Sequence[str]) -> None:
+        self.folder, self.suffixes = folder, suffixes
+        self._listed = dict[Path, dict[tuple[str, str], Path]]()
+
+    def find(self, where: str, name: str) -> Path:
+        """The image of a name: the file that is called so, else the one with a suffix, in whatever case."""
+        if not name:
+            raise DataError(f"{where}: no name of an image")
+        place = self.folder / name
+        if _is_image(place):
+            return place
+        there = self._images_in(place.parent)
+        wanted = [split_suffix(place.name), *((place.name, suffix) for suffix in self.suffixes)]
+        found = next((there[key] for key in wanted if key in there), None)
+        if found is None:
+            raise DataError(f"{where}: no image {place}, nor with {' '.join(self.suffixes)}")
+        return found
+
+    def _images_in(self, folder: Path) -> dict[tuple[str, str], Path]:
+        if folder not in self._listed:
+            paths = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []
+            self._listed[folder] = {split_suffix(path.name): path for path in paths if _is_image(path)}
+        return self._listed[folder]
+
+
+def _is_image(path: Path) -> bool:
+    """Whether it is a file, or the folder of a zarr: a slide's other files may lie in a folder of its name."""
+    return path.is_file() or (path.is_dir() and path.suffix.lower() == ".zarr")
 
 
 def _read_rows(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str | None]]]]:
@@ -75,7 +113,7 @@ def _read_rows(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str | N
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file}: no CSV file that can be read ({error})") from None
     if not rows:
-        raise DataError(f"{file}: no rows; needed are a header and one row per slide")
+        raise DataError(f"{file}: no rows; needed are a header and one row per image")
     return header, rows
 
 
@@ -83,25 +121,21 @@ def _column(file: Path, header: Sequence[str], wanted: str | None, usual: Sequen
     names = [wanted] if wanted else usual
     found = next((name for name in names if name in header), None)
     if found is None:
-        raise DataError(f"{file}: no column {' or '.join(names)} for {of}; there are {', '.join(header)}")
+        other_mark = len(header) == 1 and any(mark in header[0] for mark in ";\t")
+        hint = ": columns must be separated by commas" if other_mark else ""
+        raise DataError(f"{file}: no column {' or '.join(names)} for {of}; there are {', '.join(header)}{hint}")
     return found
 
 
-def _find_slide(file: Path, line: int, folder: Path, name: str) -> Path:
-    if not name:
-        raise DataError(f"{file}: line {line}: no name of a slide")
-    places = [folder / name, *(folder / f"{name}{suffix}" for suffix in _SUFFIXES)]
-    slide = next((place for place in places if place.exists()), None)
-    if slide is None:
-        raise DataError(f"{file}: line {line}: no slide {folder / name}, nor with {' '.join(_SUFFIXES)}")
-    return slide
-
-
-def _grade(file: Path, line: int, text: str | None, num_grades: int) -> int:
+def _label(where: str, text: str | None, num_grades: int | None) -> float:
     try:
-        grade = int((text or "").strip())
+        number = float((text or "").strip())
     except ValueError:
-        grade = -1
-    if grade not in range(num_grades):
-        raise DataError(f"{file}: line {line}: a grade must be a whole number from 0 to {num_grades - 1}, got {text!r}")
-    return grade
+        number = math.nan
+    if num_grades is None:
+        if not math.isfinite(number):
+            raise DataError(f"{where}: a value must be a finite number, got {text!r}")
+        return number
+    if number not in range(num_grades):
+        raise DataError(f"{where}: a label must be a whole number from 0 to {num_grades - 1}, got {text!r}")
+    return int(number)

@@ -10,10 +10,14 @@ __all__ = ["Case", "DataError", "DecathlonTask"]
 
 
 class DataError(ValueError):
-    """A data set that cannot be used as it is: one line that names the file or key, and what would work."""
+    """A data set that cannot be used as it is: one line that names the file or key, and what would work.
+
+    The line survives a loader's worker: torch raises its error again as one whose message is the whole traceback.
+    """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))
+        own = message.rpartition(f"{DataError.__module__}.{DataError.__qualname__}: ")[2]
+        super().__init__(" ".join(own.splitlines()))
 
 
 @dataclass(frozen=True)

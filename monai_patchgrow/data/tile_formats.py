@@ -7,14 +7,12 @@ from pathlib import Path
 
 from monai_patchgrow.data.array_tiles import MemmapTiles, ZarrTiles
 from monai_patchgrow.data.file_tiles import FileTiles
+from monai_patchgrow.data.image_suffixes import ARRAYS, SLIDES, TIFFS, split_suffix
 from monai_patchgrow.data.slide_tiles import SlideTiles
 from monai_patchgrow.data.task import DataError
 from monai_patchgrow.data.tiff_tiles import TiffTiles
 
 __all__ = ["open_tiles"]
-
-_TIFF = (".tif", ".tiff")
-_SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu", ".dcm")
 
 
 def open_tiles(
@@ -39,16 +37,16 @@ def open_tiles(
         ...     open_tiles(f"{folder}/image.npy").shape
         (3, 40, 50)
     """
-    suffix = Path(path).suffix.lower()
+    suffix = split_suffix(Path(path).name)[1]
     if suffix == ".npy":
         if level:
             raise DataError(f"{path}: no level {level}: a .npy has only level 0")
         return MemmapTiles(path, channel_dim=channel_dim, padding=padding)
     if suffix == ".zarr":
         return ZarrTiles(path, level=level, channel_dim=channel_dim, padding=padding)
-    if suffix in _TIFF:
+    if suffix in TIFFS:
         return TiffTiles(path, level=level, padding=padding)
-    if suffix in _SLIDES:
+    if suffix in SLIDES:
         return SlideTiles(path, level=level, padding=padding)
-    known = " ".join((".npy", ".zarr", *_TIFF, *_SLIDES))
-    raise DataError(f"{path}: no tile source for the suffix {suffix!r}: known are {known}")
+    known = " ".join((*ARRAYS, *TIFFS, *SLIDES))
+    raise DataError(f"{path}: no tile source for the suffix {Path(path).suffix!r}: known are {known}")

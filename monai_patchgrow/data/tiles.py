@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from monai_patchgrow.data.array_tiles import ArrayTiles
@@ -57,6 +58,11 @@ class TensorTiles:
     def shape(self) -> tuple[int, ...]:
         """`(C, *spatial)`."""
         return tuple(self.image.shape)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the voxels."""
+        return self.image.dtype
 
     def read(self, cells: Sequence[Cell]) -> Tensor:
         """The patches of cells of one size, `(len(cells), C, *patch)`.

@@ -1,5 +1,7 @@
 """Labelled images are found by a table or by folders, and split so that each fold has all classes."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -45,13 +47,69 @@ def test_another_number_of_classes_is_refused(tmp_path):
 def test_a_grade_out_of_range_is_refused(tmp_path):
     touch(tmp_path, "train_images/a.tiff")
     (tmp_path / "train.csv").write_text("image_id,isup_grade\na,6\n")
-    with pytest.raises(DataError, match="line 2: a grade must be a whole number from 0 to 5, got '6'"):
+    with pytest.raises(DataError, match="line 2: a label must be a whole number from 0 to 5, got '6'"):
         read_labelled_images(tmp_path, 6)
 
 
 def test_images_of_a_folder_and_those_below_it(tmp_path):
     touch(tmp_path, "b.png", "deep/a.npy", "read.txt", "slide.zarr/0")
     assert [item["name"] for item in find_images(tmp_path)] == ["b", "deep_a", "slide"]
+
+
+def test_names_are_unique(tmp_path):
+    touch(tmp_path, "a.png", "a.npy", "s/b.png", "s_b.png", "c.png")
+    names = [item["name"] for item in find_images(tmp_path)]
+    assert names == ["a.npy", "a.png", "c", "s_b.png", "s_b.png_"]
+
+
+def test_images_of_a_table_outside_of_the_folder(tmp_path):
+    touch(tmp_path, "elsewhere/a.tiff", "set/images/b.tiff", "c.tiff")
+    (tmp_path / "set/train.csv").write_text(f"path,label\n{tmp_path}/elsewhere/a,1\nb,0\n../../c.tiff,1\n")
+    assert [item["name"] for item in read_labelled_images(tmp_path / "set", 2)] == ["a", "b", "c"]
+
+
+def test_what_an_earlier_run_wrote_is_left_out(tmp_path):
+    touch(tmp_path, "a.png", "predictions/evidence/a.png")
+    assert [item["name"] for item in find_images(tmp_path, exclude=[tmp_path / "predictions"])] == ["a"]
+
+
+def test_only_folders_inside_the_source_are_left_out(tmp_path):
+    touch(tmp_path, "a.png")
+    assert len(find_images(tmp_path, exclude=[tmp_path, tmp_path.parent])) == 1
+
+
+def test_hidden_files_are_left_out(tmp_path):
+    touch(tmp_path, "a.png", "._a.png", ".cache/b.png")
+    assert [item["name"] for item in find_images(tmp_path)] == ["a"]
+
+
+def test_hidden_files_and_folders_are_of_no_class(tmp_path):
+    touch(tmp_path, "healthy/1.png", "healthy/._1.png", "ill/1.png", ".trash/1.png")
+    assert len(read_labelled_images(tmp_path, 2)) == 2
+
+
+def test_a_dicom_slides_files_are_found_by_name_only(tmp_path):
+    touch(tmp_path, "a.png", "slide/1.dcm", "slide/2.dcm")
+    assert len(find_images(tmp_path)) == len(find_images(tmp_path / "slide/1.dcm")) == 1
+
+
+def test_only_images_with_the_suffixes_given_are_listed(tmp_path):
+    touch(tmp_path, "healthy/1.nii.gz", "healthy/1.png", "ill/1.nii", "notes/page.png")
+    items = read_labelled_images(tmp_path, 2, suffixes=(".nii", ".nii.gz"))
+    assert [item["name"] for item in items] == ["healthy_1", "ill_1"]
+
+
+def test_the_log_says_which_folder_is_which_class(tmp_path, caplog):
+    touch(tmp_path, "ill/1.png", "healthy/1.png")
+    with caplog.at_level(logging.INFO):
+        read_labelled_images(tmp_path, 2)
+    assert caplog.messages == [f"{tmp_path}: classes: 0 healthy, 1 ill"]
+
+
+def test_values_of_a_table(tmp_path):
+    touch(tmp_path, "images/a.png", "images/b.png")
+    (tmp_path / "labels.csv").write_text("image,label\na,41.2\nb,3\n")
+    assert [item["label"] for item in read_labelled_images(tmp_path, 2, values=True)] == [41.2, 3.0]
 
 
 def test_a_single_image(tmp_path):
@@ -74,6 +132,13 @@ def test_each_fold_has_all_classes():
     items = [{"name": f"{number:02d}", "label": int(number < 5)} for number in range(50)]
     for fold in range(5):
         assert np.bincount([item["label"] for item in split_images(items, fold=fold)[1]]).tolist() == [9, 1]
+
+
+def test_values_are_split_without_classes():
+    items = [{"name": f"{number:02d}", "label": value} for number, value in enumerate([0.5, 1.5, 2.5, 3.5, 4.5] * 2)]
+    same = [{**item, "label": 0} for item in items]
+    names = [[[item["name"] for item in part] for part in split_images(one, fold=2)] for one in (items, same)]
+    assert names[0] == names[1]
 
 
 def test_a_split_does_not_depend_on_the_order():
