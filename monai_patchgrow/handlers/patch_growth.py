@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,6 +13,7 @@ from monai.data import ThreadDataLoader
 from monai_patchgrow.data.seeded import SeededDataLoader
 from monai_patchgrow.handlers.redraw import redrawn
 from monai_patchgrow.handlers.reproducibility import seed_of
+from monai_patchgrow.handlers.stage_batch import check_patches, keep_patches
 from monai_patchgrow.schedules import GrowthSchedule, Stage
 from monai_patchgrow.state import PatchCount, PatchSize
 from monai_patchgrow.state.drawn_sample import DrawnPatches
@@ -32,6 +33,9 @@ class PatchGrowth:
     of the old size for a batch of the new stage. Every batch is checked, and cut to the stage's number of patches
     where that is no multiple of the volumes in a batch.
 
+    An engine that cuts the patches itself, and whose ``patch_size`` is the shared size, as a
+    :class:`monai_patchgrow.PatchGDTrainer` can be given it, keeps its loader and its batches of whole images.
+
     Leaves on ``engine.state``: ``stage`` (the :class:`Stage`), ``stage_number`` (from 1), ``num_stages``,
     ``patch_size`` (voxels per axis), and itself as ``patch_growth``.
 
@@ -50,8 +54,8 @@ class PatchGrowth:
 
     Raises:
         ValueError: neither `patch_size` nor `transform`; what ``share_patch_size`` refuses; several patches
-            per volume without a `patch_count`; ``random`` with loader workers but another loader than
-            :class:`monai_patchgrow.data.SeededDataLoader`; on start, more epochs than planned.
+            per volume without a `patch_count`, or on an engine that cuts whole images; ``random`` with loader workers
+            but another loader than :class:`monai_patchgrow.data.SeededDataLoader`; on start, more epochs than planned.
 
     >>> from ignite.engine import Engine
     >>> from monai_patchgrow import GrowthSchedule, PatchGrowth, PatchSize
@@ -86,9 +90,11 @@ class PatchGrowth:
         self.seed = seed
         self._volumes = schedule.batch_size
         self._has_iterator = False
+        self._engine_cuts = False
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer; a MONAI trainer's ``data_loader`` is checked here, another's on start."""
+        self._engine_cuts = getattr(engine, "patch_size", None) is self.patch_size
         loader = getattr(engine, "data_loader", None)
         if loader is not None:
             self._meet_loader(loader)
@@ -105,7 +111,8 @@ class PatchGrowth:
         engine.state.patch_growth = self
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self)
-        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._check_batch)
+        if not self._engine_cuts:
+            engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._check_batch)
         if self.schedule.is_random:
             engine.add_event_handler(Events.GET_BATCH_STARTED, self._draw_size)
 
@@ -116,7 +123,7 @@ class PatchGrowth:
         count = self._patches_per_volume(stage)
         changes = stage.patch_size != tuple(self.patch_size) or self.patch_count not in (None, count)
         is_told = isinstance(engine.state.dataloader, SeededDataLoader)
-        drawn_ahead = changes and self._has_iterator and not is_told and not self.schedule.is_random
+        drawn_ahead = changes and self._has_iterator and not (is_told or self._engine_cuts or self.schedule.is_random)
         with redrawn(engine, end_workers=True) if drawn_ahead else nullcontext():
             self.patch_size.set(stage.patch_size)
             if self.patch_count is not None:
@@ -194,26 +201,19 @@ class PatchGrowth:
         if not isinstance(batch, Mapping) or self.image_key not in batch:
             return
         image = batch[self.image_key]
-        size = tuple(image.shape[2:])
-        if size != tuple(engine.state.patch_size):
-            stacked = "the loader's collate_fn must be concatenate_patches for RandPatchesd"
-            own = "a transform sets a size of its own, or froze the size when it was made"
-            raise RuntimeError(
-                f"a batch of {size} voxels came in a stage of {tuple(engine.state.patch_size)}: "
-                f"{stacked if size[1:] == tuple(engine.state.patch_size) else own}"
-            )
-        wanted = engine.state.stage.batch_size
-        if len(image) > wanted:
-            kept = [number * len(image) // wanted for number in range(wanted)]  # some of every volume
-            engine.state.batch = {key: _pick(value, kept, of=len(image)) for key, value in batch.items()}
+        check_patches(image.shape[2:], engine.state.patch_size)
+        if len(image) > (wanted := engine.state.stage.batch_size):
+            engine.state.batch = keep_patches(batch, wanted, of=len(image))
 
     def _meet_loader(self, loader: Any) -> None:
         """Take the volumes per batch from the loader, and refuse one that can't serve the plan."""
         self._volumes = _volumes_per_batch(loader) or self.schedule.batch_size
         if self._most_per_volume > 1 and self.patch_count is None:
+            ours = "give PatchGrowth a patch_count and the crop the same object as num_samples"
+            whole = "a trainer of whole images needs a curriculum that keeps the batch size, such as efficiency"
             raise ValueError(
                 f"curriculum {self.schedule.curriculum} draws up to {self._most_per_volume} patches per volume: "
-                "give PatchGrowth a patch_count and the crop the same object as num_samples"
+                f"{whole if self._engine_cuts else ours}"
             )
         if self._volumes > self.schedule.batch_size:
             raise ValueError(
@@ -221,7 +221,8 @@ class PatchGrowth:
                 f"{self.schedule.batch_size} patches a batch: give both the same batch_size"
             )
         draws_ahead = getattr(loader, "num_workers", None) or isinstance(loader, ThreadDataLoader)
-        if self.schedule.is_random and draws_ahead and not isinstance(loader, SeededDataLoader):
+        is_told = self._engine_cuts or isinstance(loader, SeededDataLoader)
+        if self.schedule.is_random and draws_ahead and not is_told:
             raise ValueError(
                 "curriculum random draws one size per iteration: use a monai_patchgrow.data.SeededDataLoader, which "
                 "tells its workers, or a DataLoader with num_workers=0"
@@ -242,9 +243,3 @@ def _volumes_per_batch(loader: Any) -> int | None:
         return loader.sampler.batch_size  # over all ranks
     sampler = getattr(loader, "batch_sampler", None)
     return getattr(loader, "batch_size", None) or getattr(sampler, "batch_size", None)
-
-
-def _pick(value: Any, kept: Sequence[int], *, of: int) -> Any:
-    if not hasattr(value, "__len__") or isinstance(value, (str, bytes, Mapping)) or len(value) != of:
-        return value
-    return [value[number] for number in kept] if isinstance(value, list) else value[kept]

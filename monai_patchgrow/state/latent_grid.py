@@ -25,9 +25,11 @@ class LatentGrid:
         mask: the cells that each image has, ``(B, *grid)`` bool.
         latent_dim: features per cell, D.
         dtype: of Z.
+        device: of Z and `mask` (default: the mask's own).
 
     Attributes:
         values: ``(B, D, cells)``; `z` is a view of them.
+        is_whole: whether every image has every cell; of a mask on the CPU it is known without waiting for a GPU.
         mask: as given.
 
     Raises:
@@ -39,11 +41,20 @@ class LatentGrid:
     [[[[0.0, 2.0, 0.0], [0.0, 0.0, 1.0]]]]
     """
 
-    def __init__(self, mask: Tensor, *, latent_dim: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        mask: Tensor,
+        *,
+        latent_dim: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str | None = None,
+    ) -> None:
         if mask.dtype != torch.bool or mask.ndim < 2:
             raise ValueError(f"mask must be a bool tensor (B, *grid), got {tuple(mask.shape)} of {mask.dtype}")
-        self.mask = mask
-        self.values = torch.zeros(len(mask), latent_dim, math.prod(mask.shape[1:]), dtype=dtype, device=mask.device)
+        self.is_whole = bool(mask.all())
+        self.mask = mask.to(device)
+        cells = math.prod(mask.shape[1:])
+        self.values = torch.zeros(len(mask), latent_dim, cells, dtype=dtype, device=self.mask.device)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -62,3 +62,13 @@ def test_images_keep_their_cells_in_the_largest_grid():
 def test_what_is_no_mask_is_refused(mask):
     with pytest.raises(ValueError, match=r"mask must be a bool tensor \(B, \*grid\)"):
         LatentGrid(mask, latent_dim=1)
+
+
+def test_whether_a_cell_is_missing_is_known():
+    assert LatentGrid(FULL, latent_dim=1).is_whole
+    assert not LatentGrid(join_masks([(2, 3), (2, 2)]), latent_dim=1).is_whole
+
+
+def test_values_and_mask_go_to_the_device():
+    latent = LatentGrid(FULL, latent_dim=1, device="meta")
+    assert (latent.values.device.type, latent.mask.device.type, latent.is_whole) == ("meta", "meta", True)

@@ -13,7 +13,16 @@ from monai.engines import IterationEvents
 from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor, nn
 
-__all__ = ["autocast_of", "join_network", "leave_images", "match_target", "register_decollate"]
+from monai_patchgrow.engines.patchgd.events import EVENT_COUNTERS, PatchGDEvents
+
+__all__ = ["autocast_of", "join_network", "leave_images", "match_target", "parse_options", "register_decollate"]
+
+_INSTEAD = {  # MONAI's default, and what there is in place of the option
+    "accumulation_steps": (1, "accumulation counts the inner steps per step of the optimiser"),
+    "compile": (False, "give it a compiled encoder, torch.compile(encoder)"),
+    "inferer": (None, "the encoder is called on patches, the head on the latent grid"),
+    "iteration_update": (None, "an iteration is a pass of PatchGD"),
+}
 
 
 def join_network(network: nn.Module | None, encoder: nn.Module | None, head: nn.Module | None) -> nn.Module:
@@ -33,19 +42,36 @@ def join_network(network: nn.Module | None, encoder: nn.Module | None, head: nn.
     return network
 
 
+def parse_options(options: Mapping[str, Any], *, name: str) -> dict[str, Any]:
+    """A MONAI engine's options, with the events of the inner loop among them, and images left where they are.
+
+    Raises:
+        ValueError: an option that an inner loop has no use for, set to something.
+    """
+    for option, (default, instead) in _INSTEAD.items():
+        if options.get(option) not in (None, default):
+            raise ValueError(f"{name} has no option {option}: {instead}")
+    events = [PatchGDEvents, *(options.get("event_names") or [])]
+    counters = {**EVENT_COUNTERS, **(options.get("event_to_attr") or {})}
+    kept = {option: value for option, value in options.items() if option not in _INSTEAD}
+    return {"prepare_batch": leave_images, **kept, "event_names": events, "event_to_attr": counters}
+
+
 def leave_images(
     batchdata: Any, device: torch.device | str | None = None, non_blocking: bool = False, **options: Any
 ) -> tuple[Any, Tensor | None]:
     """Images as they are and labels on the device: MONAI's ``prepare_batch`` for images larger than the device.
 
     Args:
-        batchdata: a dictionary with "image" and perhaps "label", or a pair of them.
+        batchdata: a dictionary with "image" and perhaps "label", a pair of them, or a tensor of images alone.
         device: where labels go.
         non_blocking: as that of ``Tensor.to``.
         **options: further ones of ``Tensor.to``.
     """
-    is_named = isinstance(batchdata, Mapping)
-    images, target = (batchdata[Keys.IMAGE], batchdata.get(Keys.LABEL)) if is_named else batchdata
+    if isinstance(batchdata, Mapping):
+        images, target = batchdata[Keys.IMAGE], batchdata.get(Keys.LABEL)
+    else:
+        images, target = (batchdata, None) if isinstance(batchdata, Tensor) else batchdata
     if target is None:
         return images, None
     return images, torch.as_tensor(target).as_subclass(Tensor).to(device, non_blocking=non_blocking, **options)
@@ -54,16 +80,15 @@ def leave_images(
 def match_target(target: Tensor, pred: Tensor) -> Tensor:
     """A target as the loss of `pred` takes it.
 
-    A regression's target is made of the type of `pred` ``(B, K)`` and, with K = 1, given its shape: against ``(B,)``
-    torch would broadcast to ``(B, B)``. Other targets are left as they are.
+    With K = 1 numbers ``(B,)``, whole ones too, get the shape and type of `pred` ``(B, K)``: against ``(B,)`` torch
+    would broadcast to ``(B, B)``. Other floating-point targets get the type; classes are left as they are.
 
-    >>> match_target(torch.zeros(3, dtype=torch.float64), torch.zeros(3, 1)).shape
-    torch.Size([3, 1])
+    >>> match_target(torch.tensor([3, 4]), torch.zeros(2, 1)).tolist()
+    [[3.0], [4.0]]
     """
-    if not target.is_floating_point():
-        return target
-    is_column = pred.ndim == 2 and pred.shape[1] == 1 and target.shape == pred.shape[:1]
-    return target.to(pred.dtype)[:, None] if is_column else target.to(pred.dtype)
+    if pred.ndim == 2 and pred.shape[1] == 1 and target.shape == pred.shape[:1]:
+        return target.to(pred.dtype)[:, None]
+    return target.to(pred.dtype) if target.is_floating_point() else target
 
 
 def autocast_of(engine: Any) -> Callable[[], AbstractContextManager[Any]]:

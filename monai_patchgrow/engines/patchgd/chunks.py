@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from monai_patchgrow.data.seeded_sampler import mix_seed
 from monai_patchgrow.schedules.growth import parse_int
 
-__all__ = ["Chunk", "Chunks", "Sampling", "parse_chunks"]
+__all__ = ["Chunk", "Chunks", "Sampling", "parse_chunk_size", "parse_chunks"]
 
 Chunk: TypeAlias = tuple[int, ...]
 """Row-major cells that are encoded together, of every image of a batch."""
@@ -37,7 +38,9 @@ class Sampling:
 
     Args:
         sampling: share of the cells in a chunk, above 0 and at most 1.
-        inner_steps: J, chunks that are encoded with gradient (default: ``ceil(1 / sampling)``).
+        inner_steps: J, chunks that are encoded with gradient. Default: as many as visit every cell once, or
+            ``ceil(1 / sampling)`` where `accumulation` is given, so that the optimiser's steps are as many for an image
+            of any size.
         accumulation: inner steps per step of the optimiser (default: all of them).
 
     Raises:
@@ -46,8 +49,8 @@ class Sampling:
     Source: Gupta et al., Patch Gradient Descent (arXiv 2301.13817), algorithm 1: k, zeta or J, and epsilon.
 
     >>> sampling = Sampling(1 / 4)
-    >>> sampling.inner_steps, sampling.accumulation, sampling.cells_per_chunk(10)
-    (4, 4, 3)
+    >>> sampling.cells_per_chunk(10), sampling.steps(10)
+    (3, 4)
     >>> sampling.draw(range(4), seed=0, epoch=1, iteration=1)
     Chunks(fill=((0,), (3,), (2,), (1,)), inner=((0,), (3,), (1,), (2,)))
     """
@@ -57,29 +60,35 @@ class Sampling:
     accumulation: Any = None
 
     def __post_init__(self) -> None:
-        """Check the numbers, and fill in what follows from the others."""
-        if isinstance(self.sampling, bool) or not isinstance(self.sampling, int | float) or not 0 < self.sampling <= 1:
+        """Check the numbers."""
+        if isinstance(self.sampling, bool) or not isinstance(self.sampling, Real) or not 0 < self.sampling <= 1:
             raise ValueError(
                 "sampling must be the share of an image's cells in a chunk, above 0 and at most 1, "
                 f"got {self.sampling!r}"
             )
-        steps = math.ceil(1 / self._share) if self.inner_steps is None else self.inner_steps
-        object.__setattr__(self, "inner_steps", parse_int(steps, name="inner_steps"))
-        accumulation = self.inner_steps if self.accumulation is None else self.accumulation
-        object.__setattr__(self, "accumulation", parse_int(accumulation, name="accumulation"))
+        for name in ("inner_steps", "accumulation"):
+            if (steps := getattr(self, name)) is not None:
+                object.__setattr__(self, name, parse_int(steps, name=name))
 
     @property
     def _share(self) -> Fraction:
-        return Fraction(self.sampling).limit_denominator(_LARGEST_DENOMINATOR) or Fraction(self.sampling)
-
-    @property
-    def is_one_group(self) -> bool:
-        """Whether the optimiser steps only once, after all inner steps."""
-        return self.accumulation >= self.inner_steps
+        return Fraction(float(self.sampling)).limit_denominator(_LARGEST_DENOMINATOR) or Fraction(float(self.sampling))
 
     def cells_per_chunk(self, num_cells: int) -> int:
-        """k, for images of `num_cells` cells."""
+        """k, for images of `num_cells` cells; chunks may hold one less, since all are about as large."""
         return math.ceil(num_cells * self._share)
+
+    def steps(self, num_cells: int) -> int:
+        """J, for images of `num_cells` cells."""
+        if self.inner_steps is not None:
+            return int(self.inner_steps)
+        if self.accumulation is not None:
+            return math.ceil(1 / self._share)
+        return math.ceil(num_cells / self.cells_per_chunk(num_cells))
+
+    def is_one_group(self, num_cells: int) -> bool:
+        """Whether the optimiser steps only once, after all inner steps."""
+        return self.accumulation is None or self.accumulation >= self.steps(num_cells)
 
     def draw(self, cells: Sequence[int], *, seed: int, epoch: int, iteration: int, from_fill: bool = False) -> Chunks:
         """Draw the chunks of one pass; the same arguments give the same chunks.
@@ -92,15 +101,15 @@ class Sampling:
             from_fill: let each inner chunk be a chunk of the fill, as the exact variant needs with batch norm. Else
                 the inner chunks cut an order of their own. Both visit all cells before one comes again.
         """
-        size = self.cells_per_chunk(len(cells))
+        size, steps = self.cells_per_chunk(len(cells)), self.steps(len(cells))
         fill = _cut(cells, size, mix_seed(seed, epoch, iteration, _FILL))
         inner: list[Chunk] = []
-        while len(inner) < self.inner_steps:
+        while len(inner) < steps:
             order = mix_seed(seed, epoch, iteration, _INNER, len(inner))
             inner.extend(
                 (fill[i] for (i,) in _cut(range(len(fill)), 1, order)) if from_fill else _cut(cells, size, order)
             )
-        return Chunks(fill, tuple(inner[: self.inner_steps]))
+        return Chunks(fill, tuple(inner[:steps]))
 
 
 def parse_chunks(chunks: Iterable[Iterable[SupportsIndex]], *, num_cells: int, name: str) -> tuple[Chunk, ...]:
@@ -126,7 +135,17 @@ def parse_chunks(chunks: Iterable[Iterable[SupportsIndex]], *, num_cells: int, n
     return parsed
 
 
+def parse_chunk_size(chunk_size: SupportsIndex | None) -> int | None:
+    """The most patches to encode at a time; None: as many as a chunk holds.
+
+    Raises:
+        ValueError: anything but None or an integer of at least 1.
+    """
+    return None if chunk_size is None else parse_int(chunk_size, name="chunk_size")
+
+
 def _cut(cells: Sequence[int], size: int, seed: int) -> tuple[Chunk, ...]:
-    """All cells in a random order, in chunks of `size`; the last one may be smaller."""
-    order = [cells[i] for i in np.random.RandomState(seed).permutation(len(cells)).tolist()]
-    return tuple(tuple(order[first : first + size]) for first in range(0, len(order), size))
+    """All cells in a random order, in as few chunks of up to `size` as there can be, of about as many cells each."""
+    order = np.random.RandomState(seed).permutation(len(cells))
+    parts = np.array_split(order, math.ceil(len(cells) / size))
+    return tuple(tuple(cells[i] for i in part.tolist()) for part in parts)

@@ -11,8 +11,8 @@ from monai.engines import IterationEvents, SupervisedEvaluator
 from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor, nn
 
-from monai_patchgrow.engines.patchgd.batches import autocast_of, join_network, leave_images, register_decollate
-from monai_patchgrow.engines.patchgd.events import EVENT_COUNTERS, PatchGDEvents
+from monai_patchgrow.engines.patchgd.batches import autocast_of, join_network, parse_options, register_decollate
+from monai_patchgrow.engines.patchgd.events import PatchGDEvents
 from monai_patchgrow.engines.patchgd.images import ImageBatch
 from monai_patchgrow.engines.patchgd.model import PatchModel
 from monai_patchgrow.schedules.growth import parse_int
@@ -31,6 +31,8 @@ def fill_latent(
     stride: Sequence[int] | None = None,
     chunk_size: int = _PATCHES_AT_A_TIME,
     normalise: Callable[[Tensor], Tensor] | None = None,
+    skip_background: bool = False,
+    padding: float = 0,
     allow_smaller: bool = False,
     prefetch: bool = True,
     device: torch.device | str | None = None,
@@ -45,6 +47,8 @@ def fill_latent(
         stride: voxels from one cell to the next, per axis (default: the patch).
         chunk_size: patches that are encoded at a time, of all images together.
         normalise: as of `patchgd_pass`.
+        skip_background: as of `patchgd_pass`.
+        padding: value beyond the border of tensors and arrays.
         allow_smaller: pad images that are smaller than the patch instead of refusing them.
         prefetch: read the next chunk in a thread where images are not in memory.
         device: where the encoder computes (default: where its first parameter lies).
@@ -58,9 +62,11 @@ def fill_latent(
         >>> fill_latent(encoder=encoder, images=torch.rand(5, 1, 4, 7), patch_size=(2, 2)).z.shape
         torch.Size([5, 3, 2, 4])
     """
-    model = PatchModel(encoder, nn.Identity(), device=device, normalise=normalise, autocast=autocast)
-    options: dict[str, Any] = {"stride": stride, "allow_smaller": allow_smaller, "prefetch": prefetch}
-    return _fill(model, ImageBatch(images, patch_size=patch_size, **options), chunk_size=chunk_size)
+    encoding: dict[str, Any] = {"normalise": normalise, "skip_background": skip_background, "autocast": autocast}
+    reading: dict[str, Any] = {"stride": stride, "padding": padding, "allow_smaller": allow_smaller}
+    model = PatchModel(encoder, nn.Identity(), device=device, **encoding)
+    batch = ImageBatch(images, patch_size=patch_size, **reading, prefetch=prefetch)
+    return _fill(model, batch, chunk_size=parse_int(chunk_size, name="chunk_size"))
 
 
 class PatchGDEvaluator(SupervisedEvaluator):
@@ -73,7 +79,8 @@ class PatchGDEvaluator(SupervisedEvaluator):
         network: a module with the attributes ``encoder`` and ``head``; or give both as `encoder` and `head`.
         patch_size: voxels per axis, or a shared :class:`PatchSize`, which is read in each iteration.
         chunk_size: patches that are encoded at a time, of all images of a batch together.
-        stride, normalise, allow_smaller, prefetch: see `patchgd_pass`.
+        normalise, skip_background: see `patchgd_pass`.
+        stride, padding, allow_smaller, prefetch: see :class:`ImageBatch`.
         **options: further options of MONAI's ``SupervisedEvaluator``: ``device``, ``val_data_loader``, ...
 
     Raises:
@@ -88,20 +95,20 @@ class PatchGDEvaluator(SupervisedEvaluator):
         encoder: nn.Module | None = None,
         head: nn.Module | None = None,
         stride: Sequence[int] | None = None,
+        padding: float = 0,
         chunk_size: int = _PATCHES_AT_A_TIME,
         normalise: Callable[[Tensor], Tensor] | None = None,
+        skip_background: bool = False,
         allow_smaller: bool = False,
         prefetch: bool = True,
         **options: Any,
     ) -> None:
-        self.patch_size, self.normalise = patch_size, normalise
+        self.patch_size, self.normalise, self.skip_background = patch_size, normalise, skip_background
         self.chunk_size = parse_int(chunk_size, name="chunk_size")
-        self._reading: dict[str, Any] = {"stride": stride, "allow_smaller": allow_smaller, "prefetch": prefetch}
-        options.setdefault("prepare_batch", leave_images)
-        events = [PatchGDEvents, *(options.pop("event_names", None) or [])]
-        counters = {**EVENT_COUNTERS, **(options.pop("event_to_attr", None) or {})}
+        self._reading: dict[str, Any] = {"stride": stride, "padding": padding, "allow_smaller": allow_smaller}
+        self._reading["prefetch"] = prefetch
         network = join_network(network, encoder, head)
-        super().__init__(network=network, event_names=events, event_to_attr=counters, **options)
+        super().__init__(network=network, **parse_options(options, name="PatchGDEvaluator"))
 
     def _register_decollate(self) -> None:
         register_decollate(self)
@@ -113,6 +120,7 @@ class PatchGDEvaluator(SupervisedEvaluator):
             *(self.network.encoder, self.network.head),
             device=self.state.device,
             normalise=self.normalise,
+            skip_background=self.skip_background,
             autocast=autocast_of(self),
         )
         model.check(batch)
@@ -129,7 +137,6 @@ class PatchGDEvaluator(SupervisedEvaluator):
 
 
 def _fill(model: PatchModel, images: ImageBatch, *, chunk_size: int) -> LatentGrid:
-    size = max(1, parse_int(chunk_size, name="chunk_size") // len(images))
-    chunks = [tuple(images.cells[first : first + size]) for first in range(0, len(images.cells), size)]
+    chunks = images.split(tuple(images.cells), chunk_size)
     with torch.no_grad(), images.read_all(chunks) as patches:
         return model.fill(images, chunks, patches)

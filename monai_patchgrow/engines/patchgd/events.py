@@ -41,6 +41,7 @@ class PatchGDState:
 
     latent: Z of the batch; None before its first chunk.
     inner_step: number of the inner step, from 1; 0 before the first.
+    num_steps: inner steps of the pass.
     pred: the head's last output ``(B, K)``, detached; None before the first.
     loss: the last loss, a detached scalar that is not scaled; None before the first.
     is_exact: whether the head runs once for all inner steps.
@@ -49,6 +50,7 @@ class PatchGDState:
 
     latent: LatentGrid | None = None
     inner_step: int = 0
+    num_steps: int = 0
     pred: Tensor | None = None
     loss: Tensor | None = None
     is_exact: bool = False

@@ -1,4 +1,4 @@
-"""When one pass of the head gives the very update of all inner steps, and what rules it out."""
+"""When a shortcut gives the very update of all inner steps, encoded patch by patch, and what rules it out."""
 
 from __future__ import annotations
 
@@ -6,27 +6,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from monai_patchgrow.engines.patchgd.chunks import Chunks
+from monai_patchgrow.engines.patchgd.side_effects import modules_of, moves, random_numbers_drawn
 
-__all__ = ["buffers_kept", "mixes_patches", "norms_counting", "random_numbers_drawn", "why_stepwise"]
+__all__ = ["active_dropout", "mixes_patches", "patches_alone", "why_not_alone", "why_stepwise"]
 
 
 def why_stepwise(
-    encoder: Callable[..., Tensor], head: Callable[..., Tensor], chunks: Chunks, *, accumulation: int
+    encoder: Callable[..., Tensor], head: Callable[..., Tensor], chunks: Chunks, *, steps: int, accumulation: int
 ) -> str | None:
     """What makes the exact variant another update than the inner steps, in a few words; None where nothing does.
 
     Z must stay as it is through all inner steps: the weights change after the last one only, and a cell is encoded as
     in the fill.
+
+    Args:
+        encoder: of patches.
+        head: of latent grids.
+        chunks: the cells that are encoded together.
+        steps: inner steps.
+        accumulation: of them per step of the optimiser.
     """
-    if accumulation < len(chunks.inner):
-        return f"the optimiser steps after every {accumulation} of {len(chunks.inner)} inner steps"
+    if accumulation < steps:
+        return f"the optimiser steps after every {accumulation} of {steps} inner steps"
     for name, network in (("encoder", encoder), ("head", head)):
-        if dropout := _active_dropout(network):
+        if dropout := active_dropout(network):
             return f"{dropout} is active in the {name}"
     filled = {cell for chunk in chunks.fill for cell in chunk}
     if not {cell for chunk in chunks.inner for cell in chunk} <= filled:
@@ -43,85 +51,59 @@ def why_stepwise(
 def mixes_patches(network: Callable[..., Tensor]) -> bool:
     """Whether a patch's latent depends on the others of its chunk: batch norm in training does that.
 
+    >>> from torch import nn
     >>> mixes_patches(nn.BatchNorm2d(1)), mixes_patches(nn.BatchNorm2d(1).eval()), mixes_patches(nn.LayerNorm(1))
     (True, False, False)
     """
     return any(
         isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
-        for module in _modules(network)
+        for module in modules_of(network)
     )
 
 
-@contextmanager
-def random_numbers_drawn(device: torch.device) -> Iterator[Callable[[], bool]]:
-    """Tell, when the block is over, whether torch's generators were drawn from in it.
+def why_not_alone(encoder: Callable[..., Tensor]) -> str | None:
+    """What makes an encoder give equal patches unequal latents, or count them, in a few words; None where nothing does.
 
-    It finds what no list of modules holds, such as a function's dropout.
-
-    >>> with random_numbers_drawn(torch.device("cpu")) as drawn:
-    ...     _ = torch.rand(1)
-    >>> drawn()
-    True
+    >>> from torch import nn
+    >>> why_not_alone(nn.Sequential(nn.Conv2d(1, 1, 3), nn.BatchNorm2d(1)))
+    'BatchNorm2d in training mode'
     """
-    before = _generator_states(device)
-    after: list[Tensor] = []
-
-    def drawn() -> bool:
-        return not all(map(torch.equal, before, after))
-
-    yield drawn
-    after.extend(_generator_states(device))
-
-
-@contextmanager
-def buffers_kept(network: Callable[..., Tensor]) -> Iterator[Callable[[], None]]:
-    """Give a function that puts a network's buffers, such as running statistics, back as they are now."""
-    buffers = [buffer for module in _modules(network) for buffer in module.buffers(recurse=False)]
-    kept = [buffer.clone() for buffer in buffers]
-
-    def put_back() -> None:
-        with torch.no_grad():
-            for buffer, before in zip(buffers, kept, strict=True):
-                buffer.copy_(before)
-
-    yield put_back
-
-
-@contextmanager
-def norms_counting(network: Callable[..., Tensor], passes: int) -> Iterator[None]:
-    """Let one pass move running statistics as far as `passes` passes over the same values would."""
-    norms = [module for module in _modules(network) if isinstance(module, _NormBase) and _moves(module)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        if norm.momentum is None:  # the mean over all passes since the start
-            norm.momentum = passes / (int(norm.num_batches_tracked or 0) + passes)
-        else:
-            norm.momentum = 1 - (1 - norm.momentum) ** passes
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-            if isinstance(norm, _BatchNorm) and norm.num_batches_tracked is not None:
-                norm.num_batches_tracked += passes - 1
-
-
-def _moves(norm: _NormBase) -> bool:
-    return norm.training and norm.track_running_stats and norm.running_mean is not None
-
-
-def _active_dropout(network: Callable[..., Tensor]) -> str | None:
-    """The first dropout of a network that drops anything."""
-    for module in _modules(network):
-        if isinstance(module, _DropoutNd) and module.training and module.p > 0:
-            return f"{type(module).__name__}(p={module.p})"
+    if dropout := active_dropout(encoder):
+        return f"active {dropout}"
+    for module in modules_of(encoder):
+        if isinstance(module, _NormBase) and (mixes_patches(module) or moves(module)):
+            return f"{type(module).__name__} {'in training mode' if module.training else 'without running statistics'}"
     return None
 
 
-def _modules(network: Callable[..., Tensor]) -> Iterator[nn.Module]:
-    return network.modules() if isinstance(network, nn.Module) else iter(())
+@contextmanager
+def patches_alone(encoder: Callable[..., Tensor], device: torch.device) -> Iterator[None]:
+    """A block in which an encoder must treat each patch by itself and without chance, as sharing latents needs.
+
+    Raises:
+        ValueError: it has what rules that out, or random numbers were drawn.
+
+    >>> from torch import nn
+    >>> with patches_alone(nn.Dropout(0.5), torch.device("cpu")):
+    ...     pass
+    Traceback (most recent call last):
+    ValueError: skip_background needs an encoder without chance ... but it has active Dropout(p=0.5): ...
+    """
+    why = why_not_alone(encoder)
+    if why is None:
+        with random_numbers_drawn(device) as drawn:
+            yield
+        why = "random numbers, its own or those of normalise" if drawn() else None
+    if why is not None:
+        raise ValueError(
+            "skip_background needs an encoder without chance whose latents depend on their own patch alone, but it "
+            f"has {why}: take dropout 0 and another norm, such as group norm, or evaluation mode"
+        )
 
 
-def _generator_states(device: torch.device) -> list[Tensor]:
-    own = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
-    return [torch.get_rng_state(), *own]
+def active_dropout(network: Callable[..., Tensor]) -> str | None:
+    """The first dropout of a network that drops anything."""
+    for module in modules_of(network):
+        if isinstance(module, _DropoutNd) and module.training and module.p > 0:
+            return f"{type(module).__name__}(p={module.p})"
+    return None

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from monai_patchgrow.data.full_scale import full_scale
 from monai_patchgrow.data.prefetch import prefetch
 from monai_patchgrow.data.tiles import TensorTiles, TileSource, as_tile_source
 from monai_patchgrow.engines.patchgd.chunks import Chunk, Chunks, parse_chunks
+from monai_patchgrow.schedules.growth import parse_sizes
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 from monai_patchgrow.schedules.table import format_size
 from monai_patchgrow.state.latent_grid import Places, join_masks
 
 __all__ = ["ImageBatch", "to_device"]
-
-_LARGEST_UINT8 = 255
 
 
 class ImageBatch:
@@ -29,6 +29,7 @@ class ImageBatch:
         images: a tensor ``(B, C, *spatial)``, a tile source (a batch of one), or a list of tile sources, tensors or
             arrays ``(C, *spatial)``, which may be of different sizes.
         patch_size, stride: voxels per axis (see :class:`PatchGrid`).
+        padding: value beyond the border of tensors and arrays; a tile source has its own.
         allow_smaller: pad images that are smaller than the patch instead of refusing them.
         prefetch: read the next chunk in a thread where images are not in memory.
 
@@ -51,14 +52,16 @@ class ImageBatch:
         *,
         patch_size: Sequence[int],
         stride: Sequence[int] | None = None,
+        padding: float = 0,
         allow_smaller: bool = False,
         prefetch: bool = True,
     ) -> None:
-        self._sources, self._stacked = _parse_images(images)
+        self._sources, self._stacked = _parse_images(images, padding)
         shapes = [shape for source in self._sources for shape in [source.shape] * max(self._stacked, 1)]
         if len({(len(shape), shape[0]) for shape in shapes}) > 1:
             raise ValueError(f"the images of a batch must have as many channels and axes, got {sorted(set(shapes))}")
-        size, step = tuple(patch_size), None if stride is None else tuple(stride)
+        size = parse_sizes(patch_size, name="patch_size")
+        step = None if stride is None else parse_sizes(stride, name="stride")
         for number, shape in enumerate(shapes):
             path = None if self._stacked else getattr(self._sources[number], "path", None)
             name = f"image {number} of the batch" if path is None else str(path)
@@ -98,6 +101,15 @@ class ImageBatch:
         if nowhere:
             raise ValueError(f"no image of the batch has cell {min(nowhere)} of the grid of {format_size(self.shape)}")
         return chunks
+
+    def split(self, chunk: Chunk, chunk_size: int | None) -> tuple[Chunk, ...]:
+        """The parts of a chunk that hold up to `chunk_size` patches of all images together, but at least a cell each.
+
+        >>> ImageBatch(torch.zeros(2, 1, 5), patch_size=(1,)).split((4, 0, 2), 5)
+        ((4, 0), (2,))
+        """
+        size = len(chunk) if chunk_size is None else max(1, chunk_size // len(self))
+        return tuple(chunk[first : first + size] for first in range(0, len(chunk), size))
 
     @contextmanager
     def read_all(self, chunks: Sequence[Chunk]) -> Iterator[Iterator[Tensor]]:
@@ -140,26 +152,29 @@ def to_device(
     """A chunk's patches as the encoder takes them.
 
     They go to the device as they were read, uint8 as uint8. There `normalise` gets them, by default one that brings
-    uint8 to 0..1 and leaves other types alone.
+    unsigned integers to 0..1 by the range of their type, uint16 by 65535, and leaves signed ones and floats alone.
     """
     if device.type == "cuda" and patches.device.type == "cpu":
         patches = patches.pin_memory()
     patches = patches.to(device, non_blocking=True)
     if normalise is not None:
         return normalise(patches).to(dtype)
-    is_bytes = patches.dtype == torch.uint8
-    patches = patches.to(dtype)
-    return patches.div_(_LARGEST_UINT8) if is_bytes else patches
+    scale = full_scale(patches.dtype)
+    if scale == 1:
+        return patches.to(dtype)
+    wide = torch.promote_types(dtype, torch.float32)  # float16 ends below 65 535
+    return patches.to(wide).div_(scale).to(dtype)
 
 
-def _parse_images(images: Any) -> tuple[list[TileSource], int]:
+def _parse_images(images: Any, padding: float) -> tuple[list[TileSource], int]:
     """A source for each image, or one whose channels are those of all images of a tensor, and then their number."""
     if isinstance(images, Tensor):
         if images.ndim < 3 or not images.numel():
             raise ValueError(f"images must be a tensor (B, C, *spatial) that isn't empty, got {tuple(images.shape)}")
         if images.is_contiguous():  # else it would be copied as a whole
-            return [TensorTiles(images.as_subclass(Tensor).flatten(0, 1))], len(images)
-    sources = [as_tile_source(image) for image in ([images] if isinstance(images, TileSource) else images)]
+            return [TensorTiles(images.as_subclass(Tensor).flatten(0, 1), padding=padding)], len(images)
+    single = [images] if isinstance(images, TileSource) else images
+    sources = [as_tile_source(image, padding=padding) for image in single]
     if not sources:
         raise ValueError("a batch must hold at least one image, got none")
     return sources, 0

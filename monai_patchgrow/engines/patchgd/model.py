@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from monai_patchgrow.data.background import share_constant
 from monai_patchgrow.engines.patchgd.chunks import Chunk
+from monai_patchgrow.engines.patchgd.exactness import patches_alone
 from monai_patchgrow.engines.patchgd.images import ImageBatch, to_device
 from monai_patchgrow.state.latent_grid import LatentGrid, Places
 
@@ -22,14 +24,16 @@ class PatchModel:
     Args:
         encoder: ``(N, C, *patch)`` to ``(N, D)``.
         head: ``(B, D, *grid)`` to ``(B, K)``; one with an attribute ``takes_mask`` that is true is also given the
-            cells that each image has, ``(B, *grid)`` bool.
-        device: where they compute (default: where the encoder's first parameter lies, else the CPU).
+            cells that each image has, ``(B, *grid)`` bool, or None where all have all.
+        device: where they compute (default: where the encoder's first parameter lies, else the head's, else the CPU).
         normalise: see :func:`patchgd_pass`.
         autocast: makes the context of each forward pass, for AMP.
         scale: applied to what goes backward, for AMP.
+        skip_background: see :func:`patchgd_pass`.
 
     Raises:
-        ValueError: on use, an output of another shape, or a head without masks for images of different sizes.
+        ValueError: on use, an output of another shape, a head without masks for images of different sizes, or an
+            encoder that `skip_background` is not exact for.
     """
 
     def __init__(
@@ -41,16 +45,19 @@ class PatchModel:
         normalise: Callable[[Tensor], Tensor] | None = None,
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
         scale: Callable[[Tensor], Tensor] = lambda loss: loss,
+        skip_background: bool = False,
     ) -> None:
         self.encoder = encoder
         self.head = head
         self.normalise = normalise
         self.autocast = autocast
         self.scale = scale
-        parameters = encoder.parameters() if isinstance(encoder, nn.Module) else ()
-        first = next((parameter for parameter in parameters if parameter.is_floating_point()), None)
-        self.device = torch.device(device or ("cpu" if first is None else first.device))
-        self.dtype = torch.get_default_dtype() if first is None else first.dtype
+        self.skip_background = skip_background
+        weights = [_first_weight(encoder), _first_weight(head)]
+        known = [weight for weight in weights if weight is not None]
+        self.device = torch.device(device or (known[0].device if known else "cpu"))
+        self._patch_dtype = None if weights[0] is None else weights[0].dtype
+        self._latent_dtype = known[-1].dtype if known else None
 
     def check(self, images: ImageBatch) -> None:
         """Refuse, before anything is encoded, images that the head can't tell apart from their padding."""
@@ -67,26 +74,32 @@ class PatchModel:
 
     def fill(self, images: ImageBatch, chunks: Sequence[Chunk], patches: Iterator[Tensor]) -> LatentGrid:
         """Z with the cells of `chunks`, whose patches are the next ones of `patches`."""
-        latents = self.encode(next(patches))
-        latent = LatentGrid(images.mask.to(self.device), latent_dim=latents.shape[1], dtype=self.dtype)
-        latent.write(self.places(images, chunks[0]), latents)
-        for chunk in chunks[1:]:
-            latent.write(self.places(images, chunk), self.encode(next(patches)))
+        with patches_alone(self.encoder, self.device) if self.skip_background else nullcontext():
+            latents = self.encode(next(patches))
+            options: dict[str, Any] = {"dtype": self._latent_dtype or latents.dtype, "device": self.device}
+            latent = LatentGrid(images.mask, latent_dim=latents.shape[1], **options)
+            latent.write(self.places(images, chunks[0]), latents)
+            for chunk in chunks[1:]:
+                latent.write(self.places(images, chunk), self.encode(next(patches)))
         return latent
 
     def encode(self, patches: Tensor) -> Tensor:
         """The latent vectors ``(N, D)`` of a chunk's patches as they were read, ``(N, C, *patch)``."""
-        inputs = to_device(patches, device=self.device, dtype=self.dtype, normalise=self.normalise)
+        patches, rows = share_constant(patches) if self.skip_background else (patches, None)
+        own = patches.dtype if patches.is_floating_point() else self._latent_dtype or torch.get_default_dtype()
+        dtype = self._patch_dtype or own
+        inputs = to_device(patches, device=self.device, dtype=dtype, normalise=self.normalise)
         with self.autocast():
             latents = self.encoder(inputs)
         if not isinstance(latents, Tensor) or latents.ndim != 2 or len(latents) != len(inputs):
             got = tuple(latents.shape) if isinstance(latents, Tensor) else type(latents).__name__
             raise ValueError(f"the encoder must make (N, D) of its {len(inputs)} patches, got {got}")
-        return latents
+        return latents if rows is None or len(rows) == len(latents) else latents[rows.to(self.device)]
 
     def classify(self, latent: LatentGrid) -> Tensor:
         """The head's output ``(B, K)``; for the forward pass of the loss too, call it within `autocast`."""
-        output = self.head(latent.z, latent.mask) if self._takes_mask else self.head(latent.z)
+        mask = None if latent.is_whole else latent.mask
+        output = self.head(latent.z, mask) if self._takes_mask else self.head(latent.z)
         if output.ndim != 2 or len(output) != len(latent.mask):
             raise ValueError(
                 f"the head must make (B, K) of a batch of {len(latent.mask)} images, got {tuple(output.shape)}"
@@ -96,3 +109,9 @@ class PatchModel:
     @property
     def _takes_mask(self) -> bool:
         return bool(getattr(self.head, "takes_mask", False))
+
+
+def _first_weight(network: Callable[..., Tensor]) -> Tensor | None:
+    """The first parameter of a network; None of a function, or where there is none."""
+    parameters = network.parameters() if isinstance(network, nn.Module) else ()
+    return next((parameter for parameter in parameters if parameter.is_floating_point()), None)

@@ -9,7 +9,7 @@ import ignite.distributed as idist
 import torch
 from torch import Tensor, nn
 
-__all__ = ["average_gradients", "same_weights"]
+__all__ = ["average_buffers", "average_gradients", "same_weights"]
 
 
 def average_gradients(parameters: Sequence[nn.Parameter], *, weight: float) -> None:
@@ -33,6 +33,26 @@ def average_gradients(parameters: Sequence[nn.Parameter], *, weight: float) -> N
     for parameter, mean, ranks in zip(trained, parts, has_any, strict=True):
         if ranks:
             parameter.grad = mean.view_as(parameter).to(parameter)
+
+
+def average_buffers(network: nn.Module, *, weight: float) -> None:
+    """Replace floating-point buffers, running statistics above all, by their mean over the ranks; alone, leave them.
+
+    Without it each rank would validate, and rank 0 save, a network of its own.
+
+    Args:
+        network: the same one on every rank.
+        weight: of this rank's buffers: its number of images.
+    """
+    buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    if idist.get_world_size() == 1 or not buffers:
+        return
+    with torch.no_grad():
+        parts = [*(buffer.flatten().double() * weight for buffer in buffers), buffers[0].new_tensor([weight]).double()]
+        total: Any = idist.all_reduce(torch.cat(parts))
+        means = (total[:-1] / total[-1]).split([buffer.numel() for buffer in buffers])
+        for buffer, mean in zip(buffers, means, strict=True):
+            buffer.copy_(mean.view_as(buffer))
 
 
 def same_weights(network: nn.Module) -> None:

@@ -10,6 +10,7 @@ import torch
 from ignite.engine.events import EventEnum
 from torch import Tensor
 
+from monai_patchgrow.engines.patchgd.chunks import parse_chunk_size
 from monai_patchgrow.engines.patchgd.events import PatchGDState
 from monai_patchgrow.engines.patchgd.images import ImageBatch
 from monai_patchgrow.engines.patchgd.inner_loop import InnerLoop
@@ -32,14 +33,14 @@ def patchgd_pass(
     step: Callable[[], None],
     exact: bool | None = None,
     true_gradient: bool = False,
-    stride: Sequence[int] | None = None,
-    allow_smaller: bool = False,
+    chunk_size: int | None = None,
     normalise: Callable[[Tensor], Tensor] | None = None,
-    prefetch: bool = True,
+    skip_background: bool = False,
     device: torch.device | str | None = None,
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
     scale: Callable[[Tensor], Tensor] = lambda loss: loss,
     on_event: Callable[[EventEnum, PatchGDState], None] = lambda event, state: None,
+    **reading: Any,
 ) -> tuple[list[Tensor], Tensor]:
     """Fill the latent grid Z of a batch, then take its inner steps.
 
@@ -50,15 +51,15 @@ def patchgd_pass(
 
     Where Z can't change in between, all inner steps have the same loss, and one pass of the head stands for them (the
     exact variant): its gradient dL/dZ is pulled back through each inner chunk. That is so when `accumulation` covers
-    all inner steps, no dropout or other random number is drawn, each inner cell is filled and, with batch norm in the
-    encoder, each inner chunk is one of the fill's.
+    all inner steps, no dropout or other random number of torch is drawn, each inner cell is filled and, with batch norm
+    in the encoder, each inner chunk is one of the fill's.
 
     Source: Gupta et al., Patch Gradient Descent (arXiv 2301.13817), algorithms 1 and 2.
 
     Args:
         encoder: ``(N, C, *patch)`` to ``(N, D)``.
-        head: ``(B, D, *grid)`` to ``(B, K)``; with ``takes_mask = True`` it is called ``head(z, mask)``, `mask`
-            ``(B, *grid)`` bool, which images of different sizes need.
+        head: ``(B, D, *grid)`` to ``(B, K)``; with ``takes_mask = True`` it is called ``head(z, mask)``, which images
+            of different sizes need: `mask` is ``(B, *grid)`` bool, or None where each image has all cells.
         loss_function: of ``(B, K)`` and the target, as torch's.
         images: a tensor ``(B, C, *spatial)``, a tile source (a batch of one), or a list of tile sources or tensors;
             or an :class:`ImageBatch`, which has its own patch size.
@@ -69,25 +70,32 @@ def patchgd_pass(
         accumulation: inner steps per call of `step`; may be more than there are.
         step: called without arguments, after backward; it steps and clears.
         exact: None: the exact variant where it is the same; True: insist on it; False: the steps one by one.
-        true_gradient: exact variant only: the gradient of the loss itself. Else the encoder's is divided by
-            `accumulation`, as that of the inner steps is.
-        stride: voxels from one cell to the next, per axis (default: the patch).
-        allow_smaller: pad images that are smaller than the patch, as borders are, instead of refusing them.
+        true_gradient: exact variant only: the gradient of the loss itself, as far as it goes through the inner chunks'
+            cells. Else the encoder's is divided by `accumulation`, as that of the inner steps is.
+        chunk_size: the most patches that are encoded at a time, of all images together (default: a chunk's); at least
+            one of each image. It bounds the memory whatever the image's size. A chunk that holds more is encoded part
+            by part, for the same update; batch norm in the encoder then sees the part. Where the head runs in each
+            inner step, that takes each part's forward pass once more.
         normalise: called with a chunk's patches on the device, in the type that they were read in, before the encoder
-            (default: uint8 to 0..1, others as they are).
-        prefetch: read the next chunk in a thread where images are not in memory.
+            (default: unsigned integers to 0..1, others as they are).
+        skip_background: encode one of a chunk's patches that hold one and the same constant, such as empty glass or
+            padding, for all of them. It is exact, so an encoder with active dropout, or with batch norm in training
+            mode, is refused.
         device: where encoder and head compute (default: where the encoder's first parameter lies).
         autocast: makes the context of the forward passes, for AMP.
         scale: applied to what goes backward, for AMP: ``GradScaler.scale``.
         on_event: called with an event and the state of the pass: those of :class:`PatchGDEvents`, and MONAI's
             ``FORWARD_COMPLETED`` and ``LOSS_COMPLETED`` of each pass of the head.
+        **reading: how the images become cells, as of :class:`ImageBatch`: `stride`, `padding` (the value beyond the
+            border, before `normalise`; default 0), `allow_smaller`, `prefetch`.
 
     Returns:
         The losses, not scaled: one per inner step, or one in all when exact; and the final Z ``(B, D, *grid)``.
 
     Raises:
         ValueError: chunks that repeat a cell or name one that isn't there, an `accumulation` below 1, ``exact=True`` or
-            `true_gradient` where it isn't the same (the reason is named), images that patch or head don't fit.
+            `true_gradient` where it isn't the same (the reason is named), images that patch or head don't fit, an
+            encoder that `skip_background` or `chunk_size` isn't exact for.
 
     Example:
         >>> encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
@@ -109,9 +117,10 @@ def patchgd_pass(
         >>> len(losses), latent.shape
         (3, torch.Size([5, 3, 2, 3]))
     """
-    batch = ImageBatch.of(images, patch_size, stride=stride, allow_smaller=allow_smaller, prefetch=prefetch)
+    batch = ImageBatch.of(images, patch_size, **reading)
     chunks = batch.parse_chunks(fill_chunks, inner_chunks)
-    model = PatchModel(encoder, head, device=device, normalise=normalise, autocast=autocast, scale=scale)
-    loop = InnerLoop(model, loss_function, batch, target, chunks, step, on_event)
+    encoding: dict[str, Any] = {"normalise": normalise, "skip_background": skip_background}
+    model = PatchModel(encoder, head, device=device, autocast=autocast, scale=scale, **encoding)
+    loop = InnerLoop(model, loss_function, batch, target, chunks, step, on_event, parse_chunk_size(chunk_size))
     losses, latent = loop.run(accumulation, exact=exact, true_gradient=true_gradient)
     return losses, latent.z

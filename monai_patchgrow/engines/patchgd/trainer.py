@@ -16,26 +16,20 @@ from torch import Tensor, nn
 from monai_patchgrow.engines.patchgd.batches import (
     autocast_of,
     join_network,
-    leave_images,
     match_target,
+    parse_options,
     register_decollate,
 )
-from monai_patchgrow.engines.patchgd.chunks import Sampling
-from monai_patchgrow.engines.patchgd.events import EVENT_COUNTERS, PatchGDEvents, PatchGDState
+from monai_patchgrow.engines.patchgd.chunks import Sampling, parse_chunk_size
+from monai_patchgrow.engines.patchgd.events import PatchGDEvents, PatchGDState
 from monai_patchgrow.engines.patchgd.images import ImageBatch
-from monai_patchgrow.engines.patchgd.over_ranks import average_gradients, same_weights
+from monai_patchgrow.engines.patchgd.over_ranks import average_buffers, average_gradients, same_weights
 from monai_patchgrow.engines.patchgd.passes import patchgd_pass
 from monai_patchgrow.handlers.reproducibility import seed_of
 
 __all__ = ["PatchGDTrainer"]
 
 _logger = logging.getLogger(__name__)
-
-_INSTEAD = {
-    "accumulation_steps": "accumulation counts the inner steps per step of the optimiser",
-    "compile": "give it a compiled encoder, torch.compile(encoder)",
-    "inferer": "the encoder is called on patches, the head on the latent grid",
-}
 
 
 class PatchGDTrainer(SupervisedTrainer):
@@ -50,17 +44,20 @@ class PatchGDTrainer(SupervisedTrainer):
     ``FORWARD_COMPLETED`` and ``LOSS_COMPLETED`` come with each head pass, ``BACKWARD_COMPLETED`` before each step.
 
     In a distributed run give it the network as it is, on every rank: it starts from rank 0's weights, and before each
-    step gradients are averaged over the ranks, weighted by their numbers of images. All ranks draw with one seed. Batch
-    norm's running statistics are each rank's own.
+    step gradients are averaged over the ranks, weighted by their numbers of images, and so are batch norm's running
+    statistics after each pass. All ranks draw with one seed. Where images differ in size, SyncBatchNorm would wait
+    forever.
 
     Source: Gupta et al., Patch Gradient Descent (arXiv 2301.13817).
 
     Args:
         network: a module with the attributes ``encoder`` and ``head``; or give both as `encoder` and `head`.
-        patch_size: voxels per axis, or a shared :class:`PatchSize`, which is read in each iteration. For
-            :class:`PatchGrowth` give that an ``image_key`` that the batches don't have: theirs are whole images.
+        patch_size: voxels per axis, or a shared :class:`PatchSize`, which is read in each iteration and which a
+            :class:`PatchGrowth` on the trainer grows.
         sampling, inner_steps, accumulation: see :class:`Sampling`.
-        exact, true_gradient, stride, normalise, allow_smaller, prefetch: see `patchgd_pass`.
+        chunk_size, exact, true_gradient, normalise, skip_background: see `patchgd_pass`. A `chunk_size` bounds the
+            memory, which with `sampling` alone grows with the image.
+        stride, padding, allow_smaller, prefetch: see :class:`ImageBatch`.
         seed: seed of the chunks; that of a :class:`Reproducibility` on the trainer comes first.
         **options: further options of MONAI's ``SupervisedTrainer``: ``device``, ``max_epochs``, ``train_data_loader``,
             ``optimizer``, ``loss_function``, ``amp``, ... Batches are a dictionary with "image" (a tensor
@@ -72,6 +69,10 @@ class PatchGDTrainer(SupervisedTrainer):
             loop has no use for; in an iteration, what `patchgd_pass` refuses.
     """
 
+    _reading: dict[str, Any]
+    _passing: dict[str, Any]
+    _encoding: dict[str, Any]
+
     def __init__(
         self,
         *,
@@ -82,10 +83,13 @@ class PatchGDTrainer(SupervisedTrainer):
         sampling: float = 1 / 8,
         inner_steps: int | None = None,
         accumulation: int | None = None,
+        chunk_size: int | None = None,
         exact: bool | None = None,
         true_gradient: bool = False,
         stride: Sequence[int] | None = None,
+        padding: float = 0,
         normalise: Callable[[Tensor], Tensor] | None = None,
+        skip_background: bool = False,
         allow_smaller: bool = False,
         prefetch: bool = True,
         seed: int = 0,
@@ -93,17 +97,19 @@ class PatchGDTrainer(SupervisedTrainer):
     ) -> None:
         self.patch_size, self.seed = patch_size, seed
         self.sampling = Sampling(sampling, inner_steps, accumulation)
-        self._reading: dict[str, Any] = {"stride": stride, "allow_smaller": allow_smaller, "prefetch": prefetch}
-        self._passing: dict[str, Any] = {"exact": exact, "true_gradient": true_gradient, "normalise": normalise}
+        self._reading = {"stride": stride, "padding": padding, "allow_smaller": allow_smaller, "prefetch": prefetch}
+        self._passing = {"exact": exact, "true_gradient": true_gradient, "chunk_size": parse_chunk_size(chunk_size)}
+        self._encoding = {"normalise": normalise, "skip_background": skip_background}
         self._said: tuple[Any, ...] = ()
-        super().__init__(network=join_network(network, encoder, head), **_parse_options(options))
+        super().__init__(network=join_network(network, encoder, head), **parse_options(options, name="PatchGDTrainer"))
         self.add_event_handler(Events.STARTED, self._start)
 
     def run(self) -> None:
         """Train; a second call goes on from where the first one ended."""
-        amp_dtype = self.amp_kwargs.get("dtype") or torch.get_autocast_dtype(self.state.device.type)
-        is_scaled = self.amp and amp_dtype is torch.float16
-        self.scaler = torch.amp.GradScaler(self.state.device.type, enabled=is_scaled) if self.amp else None
+        self.scaler = None
+        if self.amp:
+            amp_dtype = self.amp_kwargs.get("dtype") or torch.get_autocast_dtype(self.state.device.type)
+            self.scaler = torch.amp.GradScaler(self.state.device.type, enabled=amp_dtype is torch.float16)
         super(Trainer, self).run()  # MONAI's Trainer.run makes a scaler for CUDA alone
 
     def _start(self) -> None:
@@ -114,6 +120,8 @@ class PatchGDTrainer(SupervisedTrainer):
 
     def _iteration(self, engine: Any, batchdata: Any) -> dict[str, Any]:
         images, target = self.prepare_batch(batchdata, self.state.device, self.non_blocking, **self.to_kwargs)[:2]
+        if target is None:
+            raise ValueError(f'the trainer needs batches with a "{Keys.LABEL}", got {type(batchdata).__name__} without')
         batch = ImageBatch(images, patch_size=self.patch_size, **self._reading)
         if not self._has_same_weights:  # here, behind all handlers that load weights on start
             same_weights(self.network)
@@ -122,13 +130,14 @@ class PatchGDTrainer(SupervisedTrainer):
         self.optimizer.zero_grad(set_to_none=self.optim_set_to_none)
         self.state.output = {Keys.LABEL: target}
         losses, latent = self._pass(batch, target)
+        average_buffers(self.network, weight=len(batch))
         self.state.output.update({Keys.LOSS: torch.stack(losses).mean(), "latent": latent})
         self.fire_event(IterationEvents.MODEL_COMPLETED)
         return self.state.output
 
     def _pass(self, batch: ImageBatch, target: Tensor) -> tuple[list[Tensor], Tensor]:
         at = {"seed": seed_of(self, self.seed), "epoch": self.state.epoch, "iteration": self.state.iteration}
-        may_be_exact = self._passing["exact"] is not False and self.sampling.is_one_group
+        may_be_exact = self._passing["exact"] is not False and self.sampling.is_one_group(len(batch.cells))
         chunks = self.sampling.draw(batch.cells, **at, from_fill=may_be_exact)
         return patchgd_pass(
             encoder=self.network.encoder,
@@ -139,13 +148,14 @@ class PatchGDTrainer(SupervisedTrainer):
             patch_size=tuple(self.patch_size),
             fill_chunks=chunks.fill,
             inner_chunks=chunks.inner,
-            accumulation=self.sampling.accumulation,
+            accumulation=self.sampling.accumulation or len(chunks.inner),
             step=lambda: self._step(weight=len(batch)),
             device=self.state.device,
             autocast=autocast_of(self),
             scale=self._scale,
             on_event=self._announce,
             **self._passing,
+            **self._encoding,
         )
 
     def _loss(self, pred: Tensor, target: Tensor) -> Tensor:
@@ -182,15 +192,6 @@ class PatchGDTrainer(SupervisedTrainer):
             return
         self._said = said
         if pass_state.is_exact:
-            _logger.info("exact: one head pass stands for all %d inner steps", self.sampling.inner_steps)
+            _logger.info("exact: one head pass stands for all %d inner steps", pass_state.num_steps)
         else:
-            _logger.info("%d inner steps with a head pass each: %s", self.sampling.inner_steps, pass_state.why_stepwise)
-
-
-def _parse_options(options: dict[str, Any]) -> dict[str, Any]:
-    """MONAI's options, with the events of the inner loop among them."""
-    for name in options.keys() & _INSTEAD.keys():
-        raise ValueError(f"PatchGDTrainer has no option {name}: {_INSTEAD[name]}")
-    events = [PatchGDEvents, *(options.get("event_names") or [])]
-    counters = {**EVENT_COUNTERS, **(options.get("event_to_attr") or {})}
-    return {"prepare_batch": leave_images, **options, "event_names": events, "event_to_attr": counters}
+            _logger.info("%d inner steps with a head pass each: %s", pass_state.num_steps, pass_state.why_stepwise)

@@ -7,11 +7,11 @@ import ignite.distributed as idist
 import torch
 from torch import nn
 
-KINDS = {"exact": {}, "stepwise": {"accumulation": 1}}
+KINDS = {"exact": {}, "stepwise": {"accumulation": 1}, "batch norm": {"batch_norm": True}}
 IMAGES = 3
 
 
-def train(own, *, seed, **options):
+def train(own, *, seed, batch_norm=False, **options):
     """Train on the images of the slice `own` of each batch; the weights at the end."""
     from monai_patchgrow import PatchGDTrainer
 
@@ -19,7 +19,7 @@ def train(own, *, seed, **options):
     batches = [torch.randn(IMAGES, 1, 8, 6, generator=draw, dtype=torch.float64) for _ in range(2)]
     torch.manual_seed(seed)
     encoder, head = (
-        nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Tanh()),
+        nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Tanh(), *([nn.BatchNorm1d(3)] if batch_norm else [])),
         nn.Sequential(nn.Flatten(), nn.Linear(36, 3)),
     )
     unused = nn.Parameter(torch.ones(1))

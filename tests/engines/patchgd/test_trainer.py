@@ -18,6 +18,7 @@ from monai.handlers import (
     ValidationHandler,
     from_engine,
 )
+from monai.inferers import SimpleInferer
 from monai.transforms import Activationsd, AsDiscreted, Compose
 from torch import nn
 
@@ -352,7 +353,7 @@ def test_patches_grow_over_the_epochs_and_grid_and_head_follow():
     )
     size, seen = patchgrow.PatchSize((16, 16)), []
     loader = DataLoader(Dataset(make_cases(size=(32, 40))), batch_size=2)
-    growth = patchgrow.PatchGrowth(schedule, size, image_key="patch")
+    growth = patchgrow.PatchGrowth(schedule, size)
     trainer = make_trainer(loader=loader, patch_size=size, max_epochs=3, handlers=[growth])
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: seen.append(engine.state.latent.shape))
     trainer.run()
@@ -360,6 +361,35 @@ def test_patches_grow_over_the_epochs_and_grid_and_head_follow():
     evaluator = make_evaluator(trainer.network, loader=loader, patch_size=size)
     evaluator.run()
     assert evaluator.state.latent.shape == (2, 3)
+
+
+class CountedLoader(list):
+    """Batches whose iterators are counted."""
+
+    iterators = 0
+
+    def __iter__(self):
+        self.iterators += 1
+        return super().__iter__()
+
+
+def test_growth_leaves_the_loader_of_whole_images_alone():
+    schedule = patchgrow.GrowthSchedule.plan(
+        patch_size=(16, 16), total_stride=(8, 8), batch_size=4, max_epochs=3, curriculum="efficiency"
+    )
+    size, loader = patchgrow.PatchSize((16, 16)), CountedLoader(DataLoader(Dataset(make_cases(size=(16, 24)))))
+    growth = patchgrow.PatchGrowth(schedule, size)
+    make_trainer(loader=loader, epoch_length=1, patch_size=size, max_epochs=3, handlers=[growth]).run()
+    assert loader.iterators == 1
+
+
+def test_growth_of_the_batch_is_refused_on_whole_images():
+    schedule = patchgrow.GrowthSchedule.plan(
+        patch_size=(16, 16), total_stride=(8, 8), batch_size=2, max_epochs=3, curriculum="performance"
+    )
+    size = patchgrow.PatchSize((16, 16))
+    with pytest.raises(ValueError, match="a trainer of whole images needs a curriculum that keeps the batch size"):
+        make_trainer(patch_size=size, handlers=[patchgrow.PatchGrowth(schedule, size)])
 
 
 # the evaluator
@@ -437,7 +467,9 @@ def test_latent_of_any_images_in_row_order():
         ({"accumulation": 0}, "accumulation must be an integer of at least 1"),
         ({"compile": True}, r"no option compile: give it a compiled encoder, torch.compile\(encoder\)"),
         ({"accumulation_steps": 2}, "no option accumulation_steps: accumulation counts the inner steps"),
-        ({"inferer": None}, "no option inferer"),
+        ({"inferer": SimpleInferer()}, "no option inferer"),
+        ({"iteration_update": lambda engine, batch: batch}, "no option iteration_update: an iteration is a pass"),
+        ({"chunk_size": 0}, "chunk_size must be an integer of at least 1, got 0"),
         ({"encoder": nn.Identity()}, "give either encoder and head, or a network that has both"),
         ({"network": nn.Linear(1, 1)}, "give either encoder and head, or a network that has both"),
     ],
@@ -447,9 +479,26 @@ def test_trainer_refuses_at_once(options, message):
         make_trainer(**options)
 
 
-def test_evaluator_refuses_a_chunk_of_nothing():
-    with pytest.raises(ValueError, match="chunk_size must be an integer of at least 1, got 0"):
-        make_evaluator(chunk_size=0)
+def test_options_that_say_what_is_anyhow_are_taken():
+    make_trainer(accumulation_steps=1, compile=False, inferer=None)
+    make_evaluator(compile=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"chunk_size": 0}, "chunk_size must be an integer of at least 1, got 0"),
+        ({"compile": True}, "PatchGDEvaluator has no option compile"),
+    ],
+)
+def test_evaluator_refuses_at_once(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_evaluator(**options)
+
+
+def test_training_without_labels_is_one_line():
+    with pytest.raises(ValueError, match='the trainer needs batches with a "label", got Tensor without'):
+        make_trainer(loader=[torch.zeros(2, 1, 8, 8)]).run()
 
 
 @pytest.mark.parametrize("make", [make_trainer, make_evaluator])

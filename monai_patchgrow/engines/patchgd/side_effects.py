@@ -1,0 +1,107 @@
+"""What a forward pass does besides its output: buffers that move, statistics that count, random numbers drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+__all__ = ["KeptBuffers", "modules_of", "moves", "norms_counting", "random_numbers_drawn"]
+
+
+class KeptBuffers:
+    """A network's buffers, such as running statistics, as they are now.
+
+    >>> norm = nn.BatchNorm1d(1)
+    >>> kept = KeptBuffers(norm)
+    >>> _ = norm(torch.ones(2, 1))
+    >>> kept.put_back()
+    >>> norm.running_mean.tolist()
+    [0.0]
+    """
+
+    def __init__(self, network: Callable[..., Tensor]) -> None:
+        owned = [(module, buffer) for module in modules_of(network) for buffer in module.buffers(recurse=False)]
+        self._kept = [(module, buffer, buffer.clone()) for module, buffer in owned]
+
+    def put_back(self) -> None:
+        """Give the buffers the values that they had."""
+        with torch.no_grad():
+            for _, buffer, before in self._kept:
+                buffer.copy_(before)
+
+    def moved_beside_norms(self) -> bool:
+        """Whether a buffer that isn't a norm's has another value now, as spectral norm's has after each pass."""
+        others = [(now, before) for module, now, before in self._kept if not isinstance(module, _NormBase)]
+        return not all(torch.equal(now, before) for now, before in others)
+
+
+@contextmanager
+def norms_counting(network: Callable[..., Tensor], passes: int) -> Iterator[Callable[[], bool]]:
+    """Let one pass move running statistics as far as `passes` passes over the same values would.
+
+    Gives a function that tells, when the block is over, whether that holds: each norm was passed once. With 0 passes
+    statistics stay where they are.
+    """
+    norms = [module for module in modules_of(network) if isinstance(module, _NormBase) and moves(module)]
+    momenta, before = [norm.momentum for norm in norms], [_count(norm) for norm in norms]
+    for norm, count in zip(norms, before, strict=True):
+        if norm.momentum is None:  # the mean over all passes since the start
+            norm.momentum = passes / (count + passes) if passes else 0.0
+        else:
+            norm.momentum = 1 - (1 - norm.momentum) ** passes
+    passed_once: list[bool] = []
+    try:
+        yield lambda: all(passed_once)
+    finally:
+        for norm, momentum, count in zip(norms, momenta, before, strict=True):
+            norm.momentum = momentum
+            if isinstance(norm, _BatchNorm) and norm.num_batches_tracked is not None:
+                passed = _count(norm) - count
+                passed_once.append(passed == 1)
+                norm.num_batches_tracked += passes - 1 if passed else 0
+
+
+@contextmanager
+def random_numbers_drawn(device: torch.device) -> Iterator[Callable[[], bool]]:
+    """Tell, when the block is over, whether torch's generators were drawn from in it.
+
+    It finds what no list of modules holds, such as a function's dropout.
+
+    >>> with random_numbers_drawn(torch.device("cpu")) as drawn:
+    ...     _ = torch.rand(1)
+    >>> drawn()
+    True
+    """
+    before = _generator_states(device)
+    after: list[Tensor] = []
+
+    def drawn() -> bool:
+        return not all(map(torch.equal, before, after))
+
+    yield drawn
+    after.extend(_generator_states(device))
+
+
+def moves(norm: _NormBase) -> bool:
+    """Whether a norm's running statistics move with each pass."""
+    is_still = isinstance(norm, _InstanceNorm) and norm.momentum is None  # torch takes None for 0 there
+    return norm.training and norm.track_running_stats and norm.running_mean is not None and not is_still
+
+
+def modules_of(network: Callable[..., Tensor]) -> Iterator[nn.Module]:
+    """All modules of a network; none of a function."""
+    return network.modules() if isinstance(network, nn.Module) else iter(())
+
+
+def _count(norm: _NormBase) -> int:
+    return int(norm.num_batches_tracked or 0)
+
+
+def _generator_states(device: torch.device) -> list[Tensor]:
+    own = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
+    return [torch.get_rng_state(), *own]
