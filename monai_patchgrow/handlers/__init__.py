@@ -2,6 +2,7 @@
 
 from monai_patchgrow.handlers.batch_augmentation import AugmentBatches
 from monai_patchgrow.handlers.checkpoint import BestWeights, ResumableRun
+from monai_patchgrow.handlers.class_metrics import balanced_accuracy, mean_roc_auc
 from monai_patchgrow.handlers.compilation import CompilationLog
 from monai_patchgrow.handlers.engine_output import LossOutput
 from monai_patchgrow.handlers.evidence_maps import EvidenceMaps
@@ -37,5 +38,7 @@ __all__ = [
     "RunLog",
     "Throughput",
     "amp_dtype",
+    "balanced_accuracy",
     "image_scores",
+    "mean_roc_auc",
 ]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from ignite.engine import Engine, Events
 from PIL import Image
 from torch import Tensor, nn
 
-from monai_patchgrow.data.thumbnail import PlaneTiles, thumbnail
+from monai_patchgrow.data.thumbnail import PlaneTiles, coarse_thumbnail
 from monai_patchgrow.data.tiles import TileSource, as_tile_source
 from monai_patchgrow.networks.cell_evidence import cell_evidence
 from monai_patchgrow.schedules.patch_grid import PatchGrid
@@ -20,6 +22,8 @@ __all__ = ["EvidenceMaps", "draw_evidence"]
 
 _FOR, _AGAINST = (220.0, 30.0, 30.0), (40.0, 80.0, 230.0)  # red, blue
 _OPACITY = 0.65  # of the cell that spoke most
+_NOT_IN_FILE_NAMES = re.compile(r'[%/\\:*?"<>|\x00-\x1f]')
+_LONGEST_NAME = 200  # bytes; file systems take 255
 
 
 class EvidenceMaps:
@@ -28,6 +32,10 @@ class EvidenceMaps:
     The evidence of a patch is :func:`monai_patchgrow.networks.cell_evidence`; the strongest of an image has the
     fullest colour, and patches that overlap are averaged. Of a volume the layer of patches with the most evidence is
     drawn, over the plane through its middle, rows along the first axis.
+
+    A picture is called as its image is in :class:`PredictionTable`. What a file name can't hold is percent-encoded,
+    "ward 3/a" in ``ward 3%2Fa.png``, and of a long name the end is kept. Should a name come again in a run, its next
+    picture is ``<name>-2.png``.
 
     Args:
         output_dir: folder of the pictures, ``<name>.png``.
@@ -45,14 +53,14 @@ class EvidenceMaps:
         head: nn.Module,
         patch_size: Sequence[int],
         stride: Sequence[int] | None = None,
-        evidence_of: Callable[[Tensor], int | None] = lambda logits: int(logits.argmax()),
+        evidence_of: Callable[[Tensor], SupportsIndex | None] = lambda logits: int(logits.argmax()),
         largest: int = 512,
         name_key: str = "name",
     ) -> None:
         self.output_dir, self.head = Path(output_dir), head
         self.patch_size, self.stride = patch_size, stride
         self.evidence_of, self.largest, self.name_key = evidence_of, largest, name_key
-        self._written = 0
+        self._written: set[str] = set()
 
     def attach(self, engine: Engine) -> None:
         """Register on a PatchGD evaluator that decollates, as it does by default."""
@@ -71,14 +79,22 @@ class EvidenceMaps:
             grid = PatchGrid(source.shape[1:], tuple(self.patch_size), stride)
             own = evidence[tuple(map(slice, grid.shape))].float().cpu()
             picture = draw_evidence(own, source, grid, largest=self.largest)
-            Image.fromarray(picture.movedim(0, -1).numpy()).save(
-                self.output_dir / f"{item.get(self.name_key, self._written)}.png"
-            )
-            self._written += 1
+            name = self._free_name(str(item.get(self.name_key, len(self._written))))
+            Image.fromarray(picture.movedim(0, -1).numpy()).save(self.output_dir / f"{name}.png")
+            self._written.add(name)
 
     def _start(self) -> None:
-        self._written = 0
+        self._written = set()
         self.output_dir.mkdir(parents=True, exist_ok=True)
+
+    def _free_name(self, image: str) -> str:
+        """What to call the picture of an image."""
+        name = first = _file_name(image)
+        number = 1
+        while name in self._written:
+            number += 1
+            name = f"{first}-{number}"
+        return name
 
 
 def draw_evidence(evidence: Tensor, source: TileSource, grid: PatchGrid, *, largest: int = 512) -> Tensor:
@@ -104,12 +120,22 @@ def draw_evidence(evidence: Tensor, source: TileSource, grid: PatchGrid, *, larg
         evidence, source, grid = _strongest_layer(evidence, source, grid)
     if len(grid.shape) != 2:
         raise ValueError(f"evidence is drawn over images of 2 or 3 axes, got {len(grid.shape)}")
-    grey = _grey(thumbnail(source, largest=largest))
+    grey = _grey(coarse_thumbnail(source, largest=largest))
     opacity = _spread(evidence / evidence.abs().max().clamp(min=1e-12), grid, grey.shape) * _OPACITY
     favourable, adverse = (torch.tensor(rgb)[:, None, None] for rgb in (_FOR, _AGAINST))
     colour = torch.where(opacity > 0, favourable, adverse)
     strength = opacity.abs()
     return ((1 - strength) * grey + strength * colour).round().clamp(0, 255).to(torch.uint8)
+
+
+def _file_name(image: str) -> str:
+    """One that ``urllib.parse.unquote`` turns back.
+
+    >>> _file_name("ward 3/50 %.tif")
+    'ward 3%2F50 %25.tif'
+    """
+    name = _NOT_IN_FILE_NAMES.sub(lambda found: f"%{ord(found[0]):02X}", image)
+    return os.fsencode(name)[-_LONGEST_NAME:].decode(errors="ignore")
 
 
 def _strongest_layer(evidence: Tensor, volume: TileSource, grid: PatchGrid) -> tuple[Tensor, TileSource, PatchGrid]:

@@ -30,7 +30,8 @@ def image_scores(
             pred, label = output["pred"], output["label"]
         else:
             pred, label = (torch.stack([torch.as_tensor(item[key]) for item in output]) for key in ("pred", "label"))
-        pred, label = decode(pred.as_subclass(Tensor)), label.as_subclass(Tensor).flatten()
+        pred = decode(pred.as_subclass(Tensor))
+        label = label.as_subclass(Tensor).to(pred.device).flatten()  # decollation makes labels numbers
         return (pred, label) if dtype is None else (pred.to(dtype), label.to(dtype))
 
     return transform

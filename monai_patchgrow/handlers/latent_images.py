@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import ignite.distributed as idist
@@ -12,6 +13,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 __all__ = ["LatentImages", "latent_image"]
 
+logger = logging.getLogger(__name__)
+
+_NOT_FINITE = (255, 0, 255)  # magenta
 _SMALLEST_SIDE = 128  # pixels of the longer side, below which a picture is enlarged by a whole factor
 
 
@@ -19,7 +23,8 @@ def latent_image(latent: Tensor, mask: Tensor | None = None) -> Tensor:
     """Draw one image's Z by its first three principal components, as red, green and blue.
 
     Each component is stretched from its smallest to its largest value over the image's cells. Cells that the image
-    doesn't have are black. In 3-D the planes across the last axis lie side by side, in 1-D the cells in one row.
+    doesn't have are black; cells that hold NaN or infinity are magenta and count in nothing. In 3-D the planes across
+    the last axis lie side by side, in 1-D the cells in one row.
 
     Args:
         latent: ``(D, *grid)``.
@@ -33,9 +38,11 @@ def latent_image(latent: Tensor, mask: Tensor | None = None) -> Tensor:
     """
     own = torch.ones(latent.shape[1:], dtype=torch.bool) if mask is None else mask.cpu()
     features = latent.detach().cpu().double()
-    cells = features[:, own].T
+    finite = own & features.isfinite().all(0)
     picture = torch.zeros(3, *own.shape, dtype=torch.uint8)
-    picture[:, own] = _stretch(_principal_components(cells)).T
+    picture[:, own] = torch.tensor(_NOT_FINITE, dtype=torch.uint8)[:, None]
+    if finite.any():
+        picture[:, finite] = _stretch(_principal_components(features[:, finite].T)).T
     if picture.ndim == 4:
         picture = torch.cat(picture.unbind(-1), dim=-1)
     return picture if picture.ndim == 3 else picture[:, None]
@@ -45,7 +52,8 @@ class LatentImages:
     """Writes Z of the first images of an epoch to ``output_dir/tensorboard``.
 
     On an evaluator, whose images come in the same order each time, one sees Z of the same images take shape. It works
-    on PatchGD's trainer and evaluator; in a distributed run rank 0 writes its own.
+    on PatchGD's trainer and evaluator; in a distributed run rank 0 writes its own. A Z that isn't finite stops nothing:
+    its picture shows where, and the log says so once.
 
     Args:
         output_dir: folder of the run.
@@ -59,6 +67,7 @@ class LatentImages:
             raise ValueError(f"num_images and interval must be at least 1, got {num_images} and {interval}")
         self.output_dir = Path(output_dir)
         self.num_images, self.interval, self.tag = num_images, interval, tag
+        self._has_warned = False
 
     def attach(self, engine: Engine) -> None:
         """Register on a PatchGD engine."""
@@ -73,12 +82,26 @@ class LatentImages:
         with SummaryWriter(str(self.output_dir / "tensorboard")) as writer:
             for number, (latent, mask) in enumerate(zip(state.latent.z, state.latent.mask, strict=True)):
                 if number < self.num_images:
+                    self._warn_once(latent, mask, number=number, epoch=state.epoch)
                     picture = _enlarge(latent_image(latent, mask))
                     writer.add_image(f"{self.tag}/{number}", picture, global_step=state.epoch)
+
+    def _warn_once(self, latent: Tensor, mask: Tensor, *, number: int, epoch: int) -> None:
+        wrong = int((~latent.detach().isfinite().all(0) & mask).sum())
+        if wrong and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "Z of image %d in epoch %d holds NaN or infinity in %d of %d cells: they are drawn in magenta",
+                number,
+                epoch,
+                wrong,
+                int(mask.sum()),
+            )
 
 
 def _principal_components(cells: Tensor) -> Tensor:
     """Of ``(N, D)`` the first three, ``(N, 3)``; the sign is that by which most of the features grow."""
+    cells = cells / cells.abs().amax().clamp(min=1e-300)  # the squares of large values would be infinite
     centred = cells - cells.mean(0)
     # of D x D, not N x N: a slide has many thousand cells
     _, vectors = torch.linalg.eigh(centred.T @ centred)

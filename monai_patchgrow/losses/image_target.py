@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from monai_patchgrow.losses.ordinal import OrdinalLoss, ordinal_grades
+from monai_patchgrow.losses.ordinal import OrdinalLoss, ordinal_grades, ordinal_probabilities
 from monai_patchgrow.losses.regression import RegressionLoss, regression_grades
 
 __all__ = ["ImageTarget"]
@@ -70,7 +70,10 @@ class ImageTarget:
         return loss if self.class_weights is None else _WeightedByClass(loss, self.class_weights)
 
     def decode(self, logits: Tensor) -> Tensor:
-        """The class or grade of logits ``(..., K)``, ``(...)`` int64."""
+        """The class or grade of logits ``(..., K)``, ``(...)`` int64.
+
+        Of classes the most probable one, of grades the median of their probabilities, of a value the nearest grade.
+        """
         if self.kind == "classes":
             return logits.argmax(-1)
         return ordinal_grades(logits) if self.kind == "grades" else regression_grades(logits, self.num_classes)
@@ -81,11 +84,7 @@ class ImageTarget:
             return logits.float().softmax(-1)
         if self.kind == "value":
             return logits.new_zeros((*logits.shape[:-1], 0))
-        above = logits.float().sigmoid()
-        one, zero = torch.ones_like(above[..., :1]), torch.zeros_like(above[..., :1])
-        # Each threshold is a question of its own: where a higher one is likelier to be passed, nothing lies between.
-        between = (torch.cat([one, above], -1) - torch.cat([above, zero], -1)).clamp(min=0)
-        return between / between.sum(-1, keepdim=True)
+        return ordinal_probabilities(logits)
 
     def one_hot(self, logits: Tensor) -> Tensor:
         """The decoded class as scores ``(..., num_classes)``, as Ignite's metrics of classes take them."""

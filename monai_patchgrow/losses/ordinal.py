@@ -1,4 +1,4 @@
-"""A loss for grades in an order, by cumulative logits, and the grades that such logits stand for."""
+"""A loss for grades in an order, by cumulative logits, and the grades and probabilities that such logits stand for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
-__all__ = ["OrdinalLoss", "ordinal_grades"]
+__all__ = ["OrdinalLoss", "ordinal_grades", "ordinal_probabilities"]
 
 
 class OrdinalLoss(_Loss):
@@ -61,9 +61,32 @@ class OrdinalLoss(_Loss):
 
 
 def ordinal_grades(logits: Tensor) -> Tensor:
-    """The grade of cumulative logits, how many thresholds are passed: ``(..., K - 1)`` to ``(...)``.
+    """The grade of cumulative logits, how many thresholds are passed in any order: ``(..., K - 1)`` to ``(...)``.
+
+    It is the median of :func:`ordinal_probabilities`, which need not be the most probable grade.
+
+    Source: Niu et al., as :class:`OrdinalLoss`.
 
     >>> ordinal_grades(torch.tensor([[-1.0, -2.0], [1.0, -0.5], [3.0, 0.5]]))
     tensor([0, 1, 2])
     """
     return (logits > 0).sum(-1)
+
+
+def ordinal_probabilities(logits: Tensor) -> Tensor:
+    """The probability of each grade of cumulative logits, ``(..., K - 1)`` to ``(..., K)``.
+
+    Each threshold is a question of its own, and a network may answer "above 1?" with more confidence than "above 0?".
+    The probabilities of passing are therefore put in descending order, which leaves the number of passed thresholds,
+    the grade, as it is.
+
+    Source: Chernozhukov, Fernandez-Val and Galichon, Quantile and probability curves without crossing (Econometrica
+    78, 2010), the monotone rearrangement.
+
+    >>> ordinal_probabilities(torch.logit(torch.tensor([[0.5, 0.25], [0.25, 0.5]])))
+    tensor([[0.5000, 0.2500, 0.2500],
+            [0.5000, 0.2500, 0.2500]])
+    """
+    above = logits.float().sigmoid().sort(-1, descending=True).values
+    one, zero = torch.ones_like(above[..., :1]), torch.zeros_like(above[..., :1])
+    return torch.cat([one, above], -1) - torch.cat([above, zero], -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -76,6 +76,7 @@ def backbone(
     in_channels: int,
     latent_dim: int,
     spatial_dims: int = 2,
+    patch_size: Sequence[int] | None = None,
     pretrained: str | Path | None = None,
     **options: Any,
 ) -> nn.Module:
@@ -100,6 +101,8 @@ def backbone(
         in_channels: of a patch, C.
         latent_dim: features of a patch, D; they take the place of the classes.
         spatial_dims: axes of a patch.
+        patch_size: voxels per axis of the full patch: a ViT's position embedding is learned for it, unless an option
+            ``full_patch`` says for which one; the others take any.
         pretrained: a file of weights, see :func:`load_pretrained`; its classifier is left out where it has another
             number of outputs.
         options: further arguments of the network, such as ``norm=("group", {"num_groups": 8})`` of a ResNet.
@@ -112,6 +115,8 @@ def backbone(
     105936
     """
     found = _find(name, spatial_dims)
+    if found.build is ViTEncoder and patch_size is not None:
+        options = {"full_patch": tuple(patch_size), **options}
     encoder = found.build(in_channels=in_channels, latent_dim=latent_dim, spatial_dims=spatial_dims, **options)
     if pretrained is not None:
         inner = encoder.network if isinstance(encoder, TransformersEncoder) else encoder

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from typing import SupportsIndex
+
 import torch
 from monai.networks.utils import eval_mode
 from torch import Tensor, nn
@@ -11,7 +14,9 @@ from monai_patchgrow.networks.grid_cells import clear_padding
 __all__ = ["cell_evidence"]
 
 
-def cell_evidence(head: nn.Module, latent: Tensor, mask: Tensor | None, class_index: int | Tensor | None) -> Tensor:
+def cell_evidence(
+    head: nn.Module, latent: Tensor, mask: Tensor | None, class_index: SupportsIndex | Tensor | None
+) -> Tensor:
     """Each cell's contribution to a logit: gradient times latent, summed over the features of the cell.
 
     Above 0: the cell speaks for the class; below: against it. For a head that is linear in its cells, such as
@@ -27,7 +32,8 @@ def cell_evidence(head: nn.Module, latent: Tensor, mask: Tensor | None, class_in
         head: ``(B, D, *grid)`` to ``(B, K)``; it is given the mask where it has ``takes_mask``.
         latent: ``(B, D, *grid)``.
         mask: which cells an image has, ``(B, *grid)`` bool; None: all.
-        class_index: the logit, one for all images or ``(B,)``; None: the sum of the logits, for ordinal heads.
+        class_index: the logit, a whole number for all images or ``(B,)``; None: the sum of the logits, for ordinal
+            heads.
 
     Returns:
         ``(B, *grid)``, 0 where an image has no cell.
@@ -42,9 +48,9 @@ def cell_evidence(head: nn.Module, latent: Tensor, mask: Tensor | None, class_in
         logits = head(cells, mask) if getattr(head, "takes_mask", False) else head(cells)
         if class_index is None:
             chosen = logits
-        elif isinstance(class_index, int):
-            chosen = logits[:, class_index]
-        else:
+        elif isinstance(class_index, Tensor) and class_index.ndim:
             chosen = logits.gather(1, class_index.clone()[:, None])
+        else:
+            chosen = logits[:, operator.index(class_index)]
         (gradient,) = torch.autograd.grad(chosen.sum(), cells)
     return clear_padding(gradient * cells.detach(), mask).sum(1)

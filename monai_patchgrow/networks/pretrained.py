@@ -127,7 +127,11 @@ def _read_file(path: Path) -> Any:
         load_file, found = optional_import("safetensors.torch", name="load_file")
         if not found:
             raise ValueError(f"{path} needs the package safetensors: pip install safetensors")
-        return load_file(path)
+        safetensors_error: Any = optional_import("safetensors", name="SafetensorError")[0]
+        try:
+            return load_file(path)
+        except safetensors_error as error:
+            raise ValueError(f"{path} can't be read: it is no .safetensors file, or not the whole one") from error
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:

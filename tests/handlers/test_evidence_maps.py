@@ -1,8 +1,11 @@
 """Evidence lies over the thumbnail: red for the prediction, blue against it, at the cells' own places."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 from PIL import Image
 
 from monai_patchgrow.data import TensorTiles
@@ -72,3 +75,49 @@ def test_each_image_of_a_batch_gets_its_own_map(tmp_path):
     wide, tall = (np.asarray(Image.open(tmp_path / f"{name}.png")).astype(int) for name in ("wide", "tall"))
     assert (wide[..., 0] > wide[..., 2]).tolist() == [[False, False, True, True]] * 2
     assert (tall[..., 0] > tall[..., 2]).tolist() == [[False] * 2] * 2 + [[True] * 2] * 2
+
+
+def maps_of(folder, names, *, evidence_of=lambda logits: 0):
+    """The names of the maps of one batch of images of one cell; None: an image without a name."""
+    count = len(names)
+
+    def iterate(engine, batch):
+        mask = torch.ones(count, 1, 1, dtype=torch.bool)
+        engine.state.latent = SimpleNamespace(z=torch.ones(count, 1, 1, 1), mask=mask)
+        engine.state.batch = [{"image": torch.zeros(1, 2, 2)} | ({} if n is None else {"name": n}) for n in names]
+        return [{"pred": torch.zeros(1)}] * count
+
+    engine = Engine(iterate)
+    EvidenceMaps(folder, head=MeanPoolingHead(1, 1), patch_size=(2, 2), evidence_of=evidence_of).attach(engine)
+    engine.run([0])
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_folders_in_a_name_stay_in_the_name(tmp_path):
+    written = maps_of(tmp_path / "maps", ["x/y.tif", "z/y.tif", "x%2Fy.tif"])
+    assert written == ["x%252Fy.tif.png", "x%2Fy.tif.png", "z%2Fy.tif.png"]
+
+
+def test_an_absolute_name_writes_nothing_outside(tmp_path):
+    source = tmp_path / "slides" / "a"
+    source.parent.mkdir()
+    (written,) = maps_of(tmp_path / "maps", [str(source)])
+    assert written.endswith("%2Fslides%2Fa.png")
+    assert list(source.parent.iterdir()) == []
+
+
+def test_a_name_that_comes_again_overwrites_nothing(tmp_path):
+    assert maps_of(tmp_path, ["a", "a", "a-2", "a"]) == ["a-2-2.png", "a-2.png", "a-3.png", "a.png"]
+
+
+def test_long_names_keep_their_ends(tmp_path):
+    one, other = maps_of(tmp_path, ["x" * 300 + "1", "x" * 300 + "2"])
+    assert (one, other) == ("x" * 199 + "1.png", "x" * 199 + "2.png")
+
+
+def test_images_without_names_are_numbered(tmp_path):
+    assert maps_of(tmp_path, [None, None]) == ["0.png", "1.png"]
+
+
+def test_the_logit_to_explain_may_be_a_number_of_numpy_s(tmp_path):
+    assert maps_of(tmp_path, ["a"], evidence_of=lambda logits: np.int64(0)) == ["a.png"]

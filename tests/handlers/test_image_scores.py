@@ -18,3 +18,8 @@ def test_both_forms_give_the_same(output):
 def test_numbers_of_a_type():
     pred, label = image_scores(dtype=torch.float64)(ITEMS)
     assert pred.dtype == label.dtype == torch.float64
+
+
+def test_labels_that_decollation_made_numbers_go_to_the_predictions_device():
+    pred, label = image_scores()([{"pred": torch.empty(2, device="meta"), "label": 1}])
+    assert pred.device == label.device == torch.device("meta")

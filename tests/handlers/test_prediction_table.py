@@ -8,7 +8,7 @@ from monai_patchgrow.handlers import PredictionTable
 from monai_patchgrow.losses import ImageTarget
 
 
-def run(path, kind="classes", *, preds, labels=None, **options):
+def run(path, kind="classes", *, preds, labels=None, num_classes=2, **options):
     """Write the table of one iteration."""
 
     def iterate(engine, batch):
@@ -19,7 +19,7 @@ def run(path, kind="classes", *, preds, labels=None, **options):
         ]
 
     engine = Engine(iterate)
-    PredictionTable(path, ImageTarget(kind, 2), **options).attach(engine)
+    PredictionTable(path, ImageTarget(kind, num_classes), **options).attach(engine)
     engine.run([["a", "b"][: len(preds)]])
     return path.read_text().splitlines()
 
@@ -31,17 +31,56 @@ def test_classes(tmp_path):
 
 def test_names_of_classes_and_no_labels(tmp_path):
     rows = run(tmp_path / "t.csv", preds=[[50.0, -50.0]], class_names=["healthy", "ill"])
-    assert rows == ["image,prediction,label,p_healthy,p_ill", "a,0,,1,0"]
+    assert rows == ["image,prediction,class,label,p_healthy,p_ill", "a,0,healthy,,1,0"]
+
+
+def test_a_value_has_no_class(tmp_path):
+    rows = run(tmp_path / "t.csv", "value", preds=[[0.75]], class_names=["healthy", "ill"])
+    assert rows == ["image,prediction,label,value", "a,1,,0.75"]
 
 
 def test_a_value_stands_for_itself(tmp_path):
     assert run(tmp_path / "t.csv", "value", preds=[[0.75]]) == ["image,prediction,label,value", "a,1,,0.75"]
 
 
+@pytest.mark.parametrize(
+    ("label", "written"), [(2.7, "2.7"), (-0.25, "-0.25"), (3, "3"), (4.0, "4"), (1234567.0, "1234567")]
+)
+def test_the_label_of_a_value_keeps_its_fraction(tmp_path, label, written):
+    rows = run(tmp_path / "t.csv", "value", preds=[[1.5]], labels=[label])
+    assert rows[1] == f"a,1,{written},1.5"
+
+
+def test_a_large_value_keeps_its_digits(tmp_path):
+    assert run(tmp_path / "t.csv", "value", preds=[[1234567.0]])[1] == "a,1,,1234567"
+
+
+def test_grades_and_their_probabilities_agree_where_thresholds_are_not_in_order(tmp_path):
+    rows = run(tmp_path / "t.csv", "grades", num_classes=4, preds=[[-50.0, 50.0, -50.0]])
+    assert rows[1] == "a,1,,0,1,0,0"
+
+
 def test_an_earlier_table_is_replaced(tmp_path):
     for _ in range(2):
         rows = run(tmp_path / "t.csv", "grades", preds=[[0.0]])
     assert rows == ["image,prediction,label,p_0,p_1", "a,0,,0.5,0.5"]
+
+
+def test_a_run_that_ends_early_leaves_an_earlier_table_and_its_own_rows(tmp_path):
+    (tmp_path / "t.csv").write_text("earlier")
+
+    def iterate(engine, batch):
+        if batch == "b":
+            raise OSError("no such file")
+        engine.state.batch = [{"name": batch}]
+        return [{"pred": torch.tensor([50.0, -50.0])}]
+
+    engine = Engine(iterate)
+    PredictionTable(tmp_path / "t.csv", ImageTarget("classes", 2)).attach(engine)
+    with pytest.raises(OSError, match="no such file"):
+        engine.run(["a", "b"])
+    assert (tmp_path / "t.csv").read_text() == "earlier"
+    assert (tmp_path / "t.csv.partial").read_text().splitlines()[1:] == ["a,0,,1,0"]
 
 
 def test_names_of_another_number_of_classes_are_refused(tmp_path):

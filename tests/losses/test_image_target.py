@@ -26,7 +26,16 @@ def test_probabilities_of_grades_lie_between_thresholds():
 
 def test_probabilities_add_up_to_1_where_thresholds_are_not_in_order():
     logits = torch.logit(torch.tensor([[0.2, 0.6]]))
-    torch.testing.assert_close(ImageTarget("grades", 3).probabilities(logits), torch.tensor([[0.8, 0.0, 0.6]]) / 1.4)
+    torch.testing.assert_close(ImageTarget("grades", 3).probabilities(logits), torch.tensor([[0.4, 0.4, 0.2]]))
+
+
+@pytest.mark.parametrize("logits", [[2.0, -1.0, 1.5], [-50.0, 50.0, -50.0], [-3.0, 2.0, 4.0], [-1.0, -2.0, -0.5]])
+def test_a_grade_is_the_median_of_its_probabilities_whatever_the_order_of_thresholds(logits):
+    target, logits = ImageTarget("grades", 4), torch.tensor(logits)
+    probabilities = target.probabilities(logits).double()
+    grade = int(target.decode(logits))
+    assert float(probabilities.sum()) == pytest.approx(1, abs=1e-6)
+    assert float(probabilities[:grade].sum()) < 0.5 <= float(probabilities[: grade + 1].sum())
 
 
 def test_a_value_has_no_probabilities():

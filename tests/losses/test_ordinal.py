@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from monai_patchgrow.losses import OrdinalLoss, ordinal_grades
+from monai_patchgrow.losses.ordinal import ordinal_probabilities
 
 LOGITS = torch.tensor([[0.0, 0.0], [1.0, -1.0]], dtype=torch.double)
 
@@ -38,6 +39,13 @@ def test_grades_of_logits():
     logits = torch.tensor([[-2.0, -3.0, -4.0], [0.5, -0.5, -4.0], [4.0, 3.0, 2.0], [-1.0, 1.0, -1.0]])
     assert ordinal_grades(logits).tolist() == [0, 1, 3, 1]
     assert ordinal_grades(logits[1]).item() == 1
+
+
+def test_probabilities_of_logits_that_are_not_in_order():
+    logits = torch.tensor([[2.0, -1.0, 1.5], [-50.0, 50.0, -50.0]])
+    expected = torch.tensor([[0.1192, 0.0632, 0.5486, 0.2689], [0.0, 1.0, 0.0, 0.0]])
+    torch.testing.assert_close(ordinal_probabilities(logits), expected, rtol=0, atol=1e-4)
+    assert ordinal_grades(logits).tolist() == [2, 1]
 
 
 def test_training_finds_the_grades():

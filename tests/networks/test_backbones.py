@@ -113,6 +113,17 @@ def test_the_vit_s_full_patch_is_as_monai_has_it():
     assert torch.equal(encoder(patches), plain(patches)[0])
 
 
+@pytest.mark.parametrize(("options", "tokens"), [({}, 16), ({"full_patch": 32}, 4)])
+def test_a_vit_learns_its_positions_for_the_patch(options, tokens):
+    encoder = tiny("vit", patch_size=[64, 64], **options)
+    assert encoder.patch_embedding.position_embeddings.shape == (1, tokens, 24)
+    assert tiny("vit", patch_size=[32, 96]).patch_embedding.position_embeddings.shape == (1, 12, 24)
+
+
+def test_other_backbones_take_any_patch():
+    assert tiny("small_cnn", patch_size=[64, 64])(torch.rand(2, 1, 32, 48)).shape == (2, 5)
+
+
 @pytest.mark.parametrize("name", ["vit", "deit"])
 def test_borders_of_a_patch_are_never_cut_off(name):
     with pytest.raises(ValueError, match="takes patches of multiples of them, got \\(32, 40\\)"):

@@ -1,5 +1,6 @@
 """Evidence per cell: gradient times latent, and nothing of it left in the head."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,6 +30,11 @@ def test_cells_that_an_image_lacks_speak_for_nothing():
 def test_a_class_per_image():
     both = LATENT.repeat(2, 1, 1)
     assert cell_evidence(mean_head(), both, None, torch.tensor([1, 0])).tolist() == [[-2.0, -10.0], [2.5, 5.0]]
+
+
+@pytest.mark.parametrize("class_index", [np.int64(1), torch.tensor(1), torch.tensor([1])])
+def test_a_class_as_any_whole_number(class_index):
+    assert cell_evidence(mean_head(), LATENT, None, class_index).tolist() == [[-2.0, -10.0]]
 
 
 def test_without_a_class_the_logits_are_added_up():

@@ -118,6 +118,16 @@ def test_a_safetensors_file(tmp_path):
     assert same(network, source)
 
 
+@pytest.mark.parametrize("part", [slice(-5), slice(20), slice(0)], ids=["cut off", "cut in the header", "empty"])
+def test_a_broken_safetensors_file(tmp_path, part):
+    torch_files = pytest.importorskip("safetensors.torch", reason="it comes with the extra transformers")
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(torch_files.save(encoder().state_dict())[part])
+    with pytest.raises(ValueError, match=r"model\.safetensors can't be read: it is no \.safetensors file") as refusal:
+        load_pretrained(encoder(), path)
+    assert "\n" not in str(refusal.value)
+
+
 class Anything:
     """What a file of weights alone can't hold."""
 
