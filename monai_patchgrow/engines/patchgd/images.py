@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, SupportsIndex
@@ -105,11 +106,13 @@ class ImageBatch:
     def split(self, chunk: Chunk, chunk_size: int | None) -> tuple[Chunk, ...]:
         """The parts of a chunk that hold up to `chunk_size` patches of all images together, but at least a cell each.
 
-        >>> ImageBatch(torch.zeros(2, 1, 5), patch_size=(1,)).split((4, 0, 2), 5)
-        ((4, 0), (2,))
+        All are about as large: batch norm can't train on a single patch that is left over.
+
+        >>> ImageBatch(torch.zeros(2, 1, 5), patch_size=(1,)).split((4, 0, 2, 1), 7)
+        ((4, 0), (2, 1))
         """
-        size = len(chunk) if chunk_size is None else max(1, chunk_size // len(self))
-        return tuple(chunk[first : first + size] for first in range(0, len(chunk), size))
+        cells = len(chunk) if chunk_size is None else max(1, chunk_size // len(self))
+        return tuple(tuple(part.tolist()) for part in np.array_split(chunk, math.ceil(len(chunk) / cells)))
 
     @contextmanager
     def read_all(self, chunks: Sequence[Chunk]) -> Iterator[Iterator[Tensor]]:

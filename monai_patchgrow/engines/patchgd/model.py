@@ -13,6 +13,7 @@ from monai_patchgrow.data.background import share_constant
 from monai_patchgrow.engines.patchgd.chunks import Chunk
 from monai_patchgrow.engines.patchgd.exactness import patches_alone
 from monai_patchgrow.engines.patchgd.images import ImageBatch, to_device
+from monai_patchgrow.schedules.table import format_size
 from monai_patchgrow.state.latent_grid import LatentGrid, Places
 
 __all__ = ["PatchModel"]
@@ -89,8 +90,7 @@ class PatchModel:
         own = patches.dtype if patches.is_floating_point() else self._latent_dtype or torch.get_default_dtype()
         dtype = self._patch_dtype or own
         inputs = to_device(patches, device=self.device, dtype=dtype, normalise=self.normalise)
-        with self.autocast():
-            latents = self.encoder(inputs)
+        latents = self._encode(inputs)
         if not isinstance(latents, Tensor) or latents.ndim != 2 or len(latents) != len(inputs):
             got = tuple(latents.shape) if isinstance(latents, Tensor) else type(latents).__name__
             raise ValueError(f"the encoder must make (N, D) of its {len(inputs)} patches, got {got}")
@@ -105,6 +105,18 @@ class PatchModel:
                 f"the head must make (B, K) of a batch of {len(latent.mask)} images, got {tuple(output.shape)}"
             )
         return output
+
+    def _encode(self, inputs: Tensor) -> Tensor:
+        with self.autocast():
+            try:
+                return self.encoder(inputs)
+            except ValueError as error:
+                if "more than 1 value per channel" not in str(error):
+                    raise
+                raise ValueError(
+                    f"batch norm can't train on {len(inputs)} patch of {format_size(inputs.shape[2:])}: take a larger "
+                    "sampling, chunk_size, batch or patch, or another norm in the encoder"
+                ) from error
 
     @property
     def _takes_mask(self) -> bool:

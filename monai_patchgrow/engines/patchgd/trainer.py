@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,8 +56,9 @@ class PatchGDTrainer(SupervisedTrainer):
         patch_size: voxels per axis, or a shared :class:`PatchSize`, which is read in each iteration and which a
             :class:`PatchGrowth` on the trainer grows.
         sampling, inner_steps, accumulation: see :class:`Sampling`.
-        chunk_size, exact, true_gradient, normalise, skip_background: see `patchgd_pass`. A `chunk_size` bounds the
-            memory, which with `sampling` alone grows with the image.
+        chunk_size: see `patchgd_pass`; in patches of the size that `patch_size` has now, of smaller ones as many more
+            as have the same voxels. It bounds the memory, which with `sampling` alone grows with the image.
+        exact, true_gradient, normalise, skip_background: see `patchgd_pass`.
         stride, padding, allow_smaller, prefetch: see :class:`ImageBatch`.
         seed: seed of the chunks; that of a :class:`Reproducibility` on the trainer comes first.
         **options: further options of MONAI's ``SupervisedTrainer``: ``device``, ``max_epochs``, ``train_data_loader``,
@@ -72,6 +74,7 @@ class PatchGDTrainer(SupervisedTrainer):
     _reading: dict[str, Any]
     _passing: dict[str, Any]
     _encoding: dict[str, Any]
+    _said: tuple[Any, ...] = ()
 
     def __init__(
         self,
@@ -98,9 +101,9 @@ class PatchGDTrainer(SupervisedTrainer):
         self.patch_size, self.seed = patch_size, seed
         self.sampling = Sampling(sampling, inner_steps, accumulation)
         self._reading = {"stride": stride, "padding": padding, "allow_smaller": allow_smaller, "prefetch": prefetch}
-        self._passing = {"exact": exact, "true_gradient": true_gradient, "chunk_size": parse_chunk_size(chunk_size)}
+        self._passing = {"exact": exact, "true_gradient": true_gradient}
+        self._chunk_voxels = (parse_chunk_size(chunk_size) or 0) * math.prod(patch_size)
         self._encoding = {"normalise": normalise, "skip_background": skip_background}
-        self._said: tuple[Any, ...] = ()
         super().__init__(network=join_network(network, encoder, head), **parse_options(options, name="PatchGDTrainer"))
         self.add_event_handler(Events.STARTED, self._start)
 
@@ -149,6 +152,7 @@ class PatchGDTrainer(SupervisedTrainer):
             fill_chunks=chunks.fill,
             inner_chunks=chunks.inner,
             accumulation=self.sampling.accumulation or len(chunks.inner),
+            chunk_size=max(1, self._chunk_voxels // math.prod(self.patch_size)) if self._chunk_voxels else None,
             step=lambda: self._step(weight=len(batch)),
             device=self.state.device,
             autocast=autocast_of(self),

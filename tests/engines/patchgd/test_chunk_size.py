@@ -8,6 +8,12 @@ from monai_patchgrow.engines.patchgd import patchgd_pass
 
 FILL = [[5, 0, 7], [3, 1, 8], [2, 4, 6]]
 IMAGES = (2, 1, 6, 6)
+BATCH = {
+    "target": torch.tensor([0, 2]),
+    "fill_chunks": FILL,
+    "inner_chunks": [FILL[1], FILL[2], FILL[0]],
+    "accumulation": 3,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -38,11 +44,9 @@ def take_pass(network, *, seen=None, **options):
         encoder=network["encoder"],
         head=network["head"],
         loss_function=nn.CrossEntropyLoss(),
-        images=torch.randn(IMAGES),
-        target=torch.tensor([0, 2]),
         patch_size=(2, 2),
         step=lambda: (optimizer.step(), optimizer.zero_grad()),
-        **{"fill_chunks": FILL, "inner_chunks": [FILL[1], FILL[2], FILL[0]], "accumulation": 3, **options},
+        **{**BATCH, "images": torch.randn(IMAGES), **options},
     )
     return torch.stack(losses), latent, network.state_dict()
 
@@ -76,6 +80,13 @@ def test_batch_norm_sees_the_parts_and_both_variants_agree(momentum):
     assert runs[0][2]["encoder.1.num_batches_tracked"] == 6
     whole = take_pass(make_network(norm=nn.BatchNorm2d(4)))
     assert not torch.allclose(whole[1], runs[0][1])
+
+
+def test_batch_norm_on_a_single_patch_is_one_line():
+    message = "batch norm can't train on 1 patch of 2x2: take a larger sampling, chunk_size, batch or patch, or another"
+    network = make_network(norm=nn.BatchNorm2d(4))
+    with pytest.raises(ValueError, match=message):
+        take_pass(network, images=torch.randn(1, 1, 6, 6), target=torch.tensor([0]), chunk_size=1)
 
 
 def test_chance_that_would_be_another_the_second_time_is_refused():

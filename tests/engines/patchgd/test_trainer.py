@@ -383,6 +383,15 @@ def test_growth_leaves_the_loader_of_whole_images_alone():
     assert loader.iterators == 1
 
 
+def test_chunks_of_small_patches_hold_as_many_voxels():
+    size, seen = patchgrow.PatchSize((8, 8)), []
+    trainer = make_trainer(loader=DataLoader(Dataset(make_cases(size=(32, 40)))), patch_size=size, chunk_size=2)
+    trainer.network["encoder"].register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape)))
+    size.set((4, 8))
+    trainer.run()
+    assert set(seen) == {(4, 1, 4, 8)}
+
+
 def test_growth_of_the_batch_is_refused_on_whole_images():
     schedule = patchgrow.GrowthSchedule.plan(
         patch_size=(16, 16), total_stride=(8, 8), batch_size=2, max_epochs=3, curriculum="performance"
