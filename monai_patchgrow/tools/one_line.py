@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["one_line_config_errors", "one_line_errors"]
+__all__ = ["complain", "one_line_config_errors", "one_line_errors"]
+
+_logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -36,9 +39,22 @@ def one_line_config_errors() -> Iterator[None]:
     Traceback (most recent call last):
     ValueError: max_epochs must be at least 1
     """
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is not None and spec.name.startswith("monai.bundle"):
+    if _is_command():
         with one_line_errors():
             yield
     else:
         yield
+
+
+def complain(message: str) -> None:
+    """Log an error that the work goes on after; where the process is ``python -m monai.bundle``, on stderr too."""
+    line = " ".join(message.split())
+    _logger.error(line)
+    if _is_command():
+        sys.stderr.write(f"error: {line}\n")
+        sys.stderr.flush()
+
+
+def _is_command() -> bool:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec is not None and spec.name.startswith("monai.bundle")

@@ -66,15 +66,18 @@ def leave_ranks() -> None:
     idist.finalize()
 
 
-def check_ranks(*, cases: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> None:
-    """Check that every rank was given the same; else each exits with one line and code 1.
+def check_ranks(
+    *, cases: Mapping[str, Sequence[Any]], settings: Mapping[str, Any], divided: Mapping[str, int] | None = None
+) -> None:
+    """Check that every rank was given the same, and that there is enough for each; else each exits with one line.
 
     Args:
         cases: items of the data sets, by the data set's name; files are compared by name and size.
         settings: what else must be the same, by name; compared as text.
+        divided: how many there are of what the ranks divide among them, by name; each must get one.
 
     Raises:
-        SystemExit: any difference, with the line as its message.
+        SystemExit: any difference, or too few, with the line as its message.
 
     >>> check_ranks(cases={"training cases": [{"image": "a.nii.gz"}]}, settings={"seed": 0})
     """
@@ -82,6 +85,11 @@ def check_ranks(*, cases: Mapping[str, Sequence[Any]], settings: Mapping[str, An
     ours |= {name: [str(value)] for name, value in settings.items()}
     ranks: Any = [ours] if idist.get_world_size() == 1 else idist.all_gather(ours)
     with one_line_errors():
+        for name, count in (divided or {}).items():
+            if count < len(ranks):
+                raise ValueError(
+                    f"{name}: each of the {len(ranks)} processes needs one, got {count}: start fewer processes"
+                )
         for rank, theirs in enumerate(ranks):
             for name, values in theirs.items():
                 if values != ranks[0][name]:

@@ -1,6 +1,8 @@
 """The three PatchGD bundles: sound configs, the names that consumers read, and runs from training to prediction."""
 
+import configparser
 import csv
+import json
 import re
 import runpy
 import sys
@@ -15,9 +17,10 @@ import tifffile
 import torch
 from ignite.engine import Events
 from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
+from monai.transforms import Randomizable
 from PIL import Image
 
-from monai_patchgrow.data import UltraMNIST, write_phantom_slides
+from monai_patchgrow.data import PaintedTiles, RandTurnTilesd, UltraMNIST, write_phantom_slides
 from monai_patchgrow.handlers.run_log import read_history
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +79,8 @@ def make(bundle, config, **overrides):
     overrides = {name: str(value) if isinstance(value, Path) else value for name, value in overrides.items()}
     files = [str(configs(bundle) / name) for name in ([config] if isinstance(config, str) else config)]
     kind = "train" if "train.json" in files[0] else "infer"
+    if bundle == VOLUME and kind == "train":
+        overrides.setdefault("cache_dir", f"{overrides['output_dir']}_preprocessed")
     return ConfigWorkflow(files, workflow_type=kind, logging_file=False, **{**SMALL[bundle], **overrides})
 
 
@@ -120,7 +125,7 @@ def trained(request, data, tmp_path_factory):
 @every_bundle
 def test_a_committed_bundle_is_its_rendering(bundle):
     folder = ROOT / "bundles" / bundle
-    written = {"models", "eval", "predictions", "tensorboard", "__pycache__", "history.jsonl"}
+    written = {"models", "eval", "predictions", "tensorboard", "__pycache__", "history.jsonl", "preprocessed"}
     found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     assert {path.as_posix() for path in found if not written & set(path.parts)} == set(RENDERED[bundle])
     assert {name: (folder / name).read_text(encoding="utf-8") for name in RENDERED[bundle]} == RENDERED[bundle]
@@ -258,8 +263,41 @@ def test_workflows_have_the_properties_that_monai_asks_for(trained, tmp_path):
         assert workflow.check_properties() == []
 
 
+def test_only_training_images_are_turned(data, tmp_path):
+    workflow = make(PANDA, "train.json", dataset_dir=data[PANDA][0], output_dir=tmp_path, num_workers=0, batch_size=4)
+    workflow.initialize()
+    steps = {name: getattr(workflow, f"{name}_preprocessing").transforms for name in ("train", "val")}
+    (turn,) = [step for step in steps["train"] if isinstance(step, RandTurnTilesd)]
+    assert (turn.mirror_axes, turn.rotate90) == ((0, 1), True)
+    assert not any(isinstance(step, Randomizable) for step in steps["val"])
+
+
+def test_slides_whose_glass_is_skipped_train_the_same_network(tmp_path):
+    folder = write_phantom_slides(tmp_path / "slides", num_slides=4, size=200)
+    options = {"dataset_dir": folder, "fold": "all", "batch_size": 2, "num_workers": 0, "max_epochs": 1}
+    encoded, results = [], []
+    for option in (False, True):
+        common = {"background_threshold": 220, "skip_background": option, "output_dir": tmp_path / str(option)}
+        common["patch_size"] = [16, 16]
+        workflow = make(PANDA, "train.json", **options, **common)
+        workflow.initialize()
+        assert isinstance(workflow.parser.get_parsed_content("validate#dataset")[0]["image"], PaintedTiles)
+        counts = []
+        encoder = workflow.parser.get_parsed_content("network").encoder
+        encoder.register_forward_pre_hook(lambda module, inputs, counts=counts: counts.append(len(inputs[0])))
+        workflow.run()
+        encoded.append(sum(counts))
+        weights = tmp_path / str(option) / "models" / "model.pt"
+        run(PANDA, "inference.json", dataset_dir=folder / "train_images", ckpt_path=weights, **common)
+        with (tmp_path / str(option) / "predictions.csv").open() as table:
+            results.append([[float(row[f"p_{grade}"]) for grade in range(6)] for row in csv.DictReader(table)])
+    assert encoded[1] < 0.8 * encoded[0]
+    np.testing.assert_allclose(*results, atol=1e-4)
+
+
 def test_a_resumed_run_ends_on_the_same_bits(tmp_path):
-    options = {**TRAINING[ULTRAMNIST], "num_workers": 0, "max_epochs": 3, "head_options": {"dropout": 0.2}}
+    turns = {"mirror_axes": [0, 1], "rotate90": True}
+    options = {**TRAINING[ULTRAMNIST], **turns, "num_workers": 0, "max_epochs": 3, "head_options": {"dropout": 0.2}}
     run(ULTRAMNIST, "train.json", output_dir=tmp_path / "whole", **options)
     stopped = make(ULTRAMNIST, "train.json", output_dir=tmp_path / "parts", **options)
     stopped.initialize()
@@ -279,13 +317,103 @@ def _stop_in_epoch_3(engine):
 
 def test_gradient_descent_trains_the_same_network(tmp_path):
     files = ["train.json", "gradient_descent.json"]
-    options = {**TRAINING[ULTRAMNIST], "curriculum": "constant", "num_workers": 0, "max_epochs": 1}
-    run(ULTRAMNIST, files, output_dir=tmp_path, shrink_to=[32, 32], **options)
+    options = {**TRAINING[ULTRAMNIST], "curriculum": "constant", "rotate90": True, "num_workers": 0, "max_epochs": 1}
+    run(ULTRAMNIST, files, output_dir=tmp_path, shrink_to=[48, 48], **options)
     weights = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
     parser = ConfigParser(
         {**ConfigParser.load_config_file(configs(ULTRAMNIST) / "inference.json"), **SMALL[ULTRAMNIST]}
     )
     assert parser.get_parsed_content("network_def").load_state_dict(weights).missing_keys == []
+
+
+def write_ages(folder):
+    """Four volumes with a number each, and a picture that is none of them."""
+    folder.mkdir()
+    for number in range(4):
+        voxels = np.random.default_rng(number).normal(0, 1, (20, 20, 20)).astype(np.float32)
+        nib.save(nib.Nifti1Image(voxels, np.eye(4)), folder / f"case_{number}.nii.gz")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "case_0.png")
+    (folder / "labels.csv").write_text("image,label\ncase_0,41.2\ncase_1,63.5\ncase_2,50\ncase_3,77.75\n")
+    return folder
+
+
+def test_a_number_per_image_is_trained_validated_and_predicted(tmp_path):
+    ages = write_ages(tmp_path / "ages")
+    options = {"target": "value", "output_dir": tmp_path / "out", "dataset_dir": ages}
+    training = {"fold": "all", "batch_size": 2, "num_workers": 0, "max_epochs": 2, "learning_rate": 1e-4}
+    run(VOLUME, "train.json", **training, **options)
+    first, second = (one["metrics"]["val_absolute_error"] for one in read_history(tmp_path / "out" / "history.jsonl"))
+    assert 50 < second < first < 70  # it hardly learns in two epochs
+    last = torch.load(tmp_path / "out" / "models" / "last.pt", weights_only=True)["network"]
+    best = torch.load(tmp_path / "out" / "models" / "model.pt", weights_only=True)
+    assert all(torch.equal(last[name], best[name]) for name in best)
+    run(VOLUME, "evaluate.json", fold="all", ckpt_path=tmp_path / "out" / "models" / "model.pt", **options)
+    with (tmp_path / "out" / "predictions.csv").open() as table:
+        assert [float(row["label"]) for row in csv.DictReader(table)] == pytest.approx([41.2, 63.5, 50, 77.75])
+
+
+def test_a_volume_is_preprocessed_once(data, tmp_path, monkeypatch):
+    loaded, load = [], nib.load
+    monkeypatch.setattr(nib, "load", lambda path, **options: loaded.append(path) or load(path, **options))
+    options = {"dataset_dir": data[VOLUME][0], "output_dir": tmp_path / "out", "num_workers": 0, "batch_size": 3}
+    run(VOLUME, "train.json", max_epochs=2, **options)
+    assert len(loaded) == len(set(map(str, loaded))) == 8
+    make(VOLUME, "train.json", **options).initialize()
+    assert len(loaded) == 8
+
+
+def test_volumes_are_validated_by_more_than_accuracy(trained):
+    bundle, output, _ = trained
+    metrics = set(read_history(output / "history.jsonl")[-1]["metrics"])
+    more = {"val_balanced_accuracy", "val_roc_auc"} if bundle == VOLUME else {"val_absolute_error"}
+    assert more <= metrics
+
+
+def test_pictures_are_no_volumes(tmp_path):
+    parser = make(VOLUME, "inference.json", dataset_dir=write_ages(tmp_path / "ages"), output_dir=tmp_path).parser
+    assert [item["name"] for item in parser.get_parsed_content("images")] == [f"case_{number}" for number in range(4)]
+
+
+@pytest.mark.parametrize("output", ["predictions", "."])
+def test_evidence_of_an_earlier_run_is_not_classified(data, tmp_path, output):
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / output / "evidence").mkdir(parents=True)
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / output / "evidence" / "a.png")
+    parser = make(ULTRAMNIST, "inference.json", dataset_dir=tmp_path, output_dir=tmp_path / output).parser
+    assert [item["image"] for item in parser.get_parsed_content("images")] == [str(tmp_path / "a.png")]
+
+
+def test_a_vit_learns_its_positions_for_the_bundles_patch():
+    small = {"hidden_size": 24, "mlp_dim": 16, "num_layers": 1, "num_heads": 2}
+    config = ConfigParser.load_config_file(configs(PANDA) / "inference.json")
+    parser = ConfigParser({**config, "backbone": "vit", "backbone_options": small, "latent_dim": 8})
+    embedding = parser.get_parsed_content("network_def").encoder.patch_embedding.position_embeddings
+    assert embedding.shape == (1, (256 // 16) ** 2, 24)
+
+
+def test_white_beyond_the_border_is_white_for_images_of_any_bits(tmp_path):
+    parser = make(PANDA, "inference.json", dataset_dir=tmp_path, output_dir=tmp_path).parser
+    assert parser.get_parsed_content("network_def").padding == 1
+    np.save(tmp_path / "a.npy", np.zeros((3, 8, 8), np.uint16))
+    image = parser.get_parsed_content("preprocessing")({"image": str(tmp_path / "a.npy")})["image"]
+    assert image.read([(slice(8, 9), slice(0, 1))]).flatten().tolist() == [65535] * 3
+
+
+def test_the_extra_for_slides_installs_what_the_metadata_lists():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    extra = {line.partition(">=")[0] for line in setup["options.extras_require"]["slides"].split()}
+    metadata = json.loads(RENDERED[PANDA]["configs/metadata.json"])
+    assert extra == {"imagecodecs", "openslide-bin", "openslide-python", "tifffile"}
+    assert extra <= set(metadata["required_packages_version"])
+
+
+@every_bundle
+def test_every_command_of_the_card_names_the_data(bundle):
+    block = RENDERED[bundle]["docs/README.md"].split("```bash\n")[1].split("```")[0].replace("\\\n", " ")
+    commands = [line for line in block.splitlines() if "monai.bundle run" in line]
+    assert len(commands) >= 7
+    assert [line for line in commands if "--dataset_dir /data/" not in line] == []
 
 
 @pytest.fixture
@@ -322,6 +450,14 @@ def line_of(monkeypatch):
         ({"curriculum": "performance"}, "curriculum performance changes the number of patches per batch"),
         ({"head": "conv", "curriculum": "pgps"}, "curriculum pgps changes the grid, and the head conv takes one grid"),
         ({"head": "conv", "image_size": None}, "the head conv needs image_size"),
+        ({"mirror_axes": [2]}, "mirror_axes must be a list of different axes of [0, 1], got [2]"),
+        ({"skip_background": "perhaps"}, "skip_background must be True or False, got 'perhaps'"),
+        (
+            {"skip_background": True, "backbone": "resnet18", "backbone_options": {}},
+            "skip_background is not exact for an encoder with BatchNorm2d in training mode: a ResNet takes",
+        ),
+        ({"rotate90": "often"}, "rotate90 must be True or False, got 'often'"),
+        ({"rotate90": True, "image_size": [64, 96]}, "rotate90 swaps an image's sides, and image_size isn't square"),
         ({"dataset_dir": "absent"}, "absent: no such folder"),
     ],
 )  # fmt: skip
@@ -345,7 +481,7 @@ def train_on(slides, line_of, **settings):
 def test_a_missing_slide_is_one_line(slides, line_of):
     (slides / "train_images" / "phantom_0_72_003.tiff").unlink()
     assert train_on(slides, line_of).startswith(
-        f"error: {slides}/train.csv: line 5: no slide {slides}/train_images/phantom_0_72_003"
+        f"error: {slides}/train.csv: line 5: no image {slides}/train_images/phantom_0_72_003"
     )
     assert not (slides.parent / "out").exists()
 
@@ -354,7 +490,7 @@ def test_a_grade_out_of_range_is_one_line(slides, line_of):
     text = (slides / "train.csv").read_text()
     (slides / "train.csv").write_text(text.replace("phantom_0_72_003,phantom,3", "phantom_0_72_003,phantom,7"))
     assert train_on(slides, line_of) == (
-        f"error: {slides}/train.csv: line 5: a grade must be a whole number from 0 to 5, got '7'"
+        f"error: {slides}/train.csv: line 5: a label must be a whole number from 0 to 5, got '7'"
     )
 
 
@@ -387,17 +523,15 @@ def test_a_corrupt_tile_in_training_is_one_line(slides, line_of):
     assert train_on(slides, line_of).startswith(f"error: {file}: ")
 
 
+@pytest.mark.parametrize("threshold", [0, "white"])
+def test_a_threshold_that_is_none_is_one_line(threshold, slides, line_of):
+    line = train_on(slides, line_of, background_threshold=threshold)
+    assert line == f"error: background_threshold must be a number above 0, got {threshold!r}"
+
+
 def test_a_broken_volume_is_one_line(line_of, tmp_path):
     volumes = write_volumes(tmp_path / "volumes")
     file = volumes / "dark" / "case_2.nii.gz"
     file.write_bytes(file.read_bytes()[:-500])
     line = line_of(VOLUME, "train.json", dataset_dir=volumes, output_dir=tmp_path / "out", num_workers=0, batch_size=2)
     assert line.startswith(f"error: {file}: can't be read (")
-
-
-def test_an_image_that_the_head_is_not_made_for_is_one_line(line_of, tmp_path):
-    np.save(tmp_path / "a.npy", np.zeros((1, 48, 48), np.uint8))
-    line = line_of(ULTRAMNIST, "inference.json", dataset_dir=tmp_path, output_dir=tmp_path / "out", head="conv")
-    assert line == (
-        f"error: {tmp_path}/a.npy: 48x48 voxels, the head conv is made for images of 64x64: another head takes any size"
-    )

@@ -58,3 +58,10 @@ def test_files_are_compared_by_name_and_size(monkeypatch, tmp_path):
     file.write_bytes(b"more bytes")
     with pytest.raises(SystemExit, match=r"of 10 bytes.*, rank 1 has .*of 4 bytes"):
         check_ranks(cases={"cases": [{"image": [file]}]}, settings={})
+
+
+def test_ranks_that_have_nothing_to_do_are_refused(monkeypatch):
+    gather(monkeypatch, {})
+    line = "^error: validation images: each of the 2 processes needs one, got 1: start fewer processes$"
+    with pytest.raises(SystemExit, match=line):
+        check_ranks(cases={}, settings={}, divided={"training images": 2, "validation images": 1})
