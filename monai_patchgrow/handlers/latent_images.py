@@ -49,7 +49,10 @@ def latent_image(latent: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 class LatentImages:
-    """Writes Z of the first images of an epoch to ``output_dir/tensorboard``.
+    """Writes Z of the first images of an epoch to ``output_dir/tensorboard/<tag>``.
+
+    The folder is a run of its own to TensorBoard: of one folder it stops following a file, that of the curves, once
+    there is a newer one.
 
     On an evaluator, whose images come in the same order each time, one sees Z of the same images take shape. It works
     on PatchGD's trainer and evaluator; in a distributed run rank 0 writes its own. A Z that isn't finite stops nothing:
@@ -79,7 +82,7 @@ class LatentImages:
         is_first = (state.iteration - 1) % (state.epoch_length or 1) == 0
         if not is_first or state.epoch % self.interval or idist.get_rank() > 0:
             return
-        with SummaryWriter(str(self.output_dir / "tensorboard")) as writer:
+        with SummaryWriter(str(self.output_dir / "tensorboard" / self.tag)) as writer:
             for number, (latent, mask) in enumerate(zip(state.latent.z, state.latent.mask, strict=True)):
                 if number < self.num_images:
                     self._warn_once(latent, mask, number=number, epoch=state.epoch)

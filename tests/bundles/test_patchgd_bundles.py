@@ -193,13 +193,14 @@ def test_tensorboard_shows_the_latent_grid(trained):
 
     bundle, output, _ = trained
     images, scalars = set(), set()
-    for file in (output / "tensorboard").iterdir():
+    for file in (output / "tensorboard").rglob("events*"):
         events = EventAccumulator(str(file))
         events.Reload()
         images |= {(tag, event.step) for tag in events.Tags()["images"] for event in events.Images(tag)}
         scalars |= set(events.Tags()["scalars"])
     assert images == {("latent/0", epoch) for epoch in range(1, EPOCHS[bundle] + 1)}
     assert {"train/loss", "train/learning_rate", "validation/accuracy", "growth/patch_size_x"} <= scalars
+    assert len(list((output / "tensorboard").glob("events*"))) == 1  # TensorBoard follows the newest of a folder alone
 
 
 def test_model_is_a_bare_state_dict_of_the_whole_network(trained):

@@ -70,7 +70,7 @@ def test_the_first_iteration_of_each_interval_is_written(tmp_path):
     LatentImages(tmp_path, interval=2, num_images=2).attach(engine)
     engine.run([0, 1, 2], max_epochs=4)
     found = set()
-    for file in (tmp_path / "tensorboard").iterdir():
+    for file in (tmp_path / "tensorboard" / "latent").iterdir():
         events = EventAccumulator(str(file))
         events.Reload()
         found |= {(tag, e.step, e.width) for tag in events.Tags()["images"] for e in events.Images(tag)}

@@ -13,7 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from monai_patchgrow.engines.patchgd.chunks import Chunks
 from monai_patchgrow.engines.patchgd.side_effects import modules_of, moves, random_numbers_drawn
 
-__all__ = ["active_dropout", "mixes_patches", "patches_alone", "why_not_alone", "why_stepwise"]
+__all__ = ["active_dropout", "is_frozen", "mixes_patches", "patches_alone", "why_not_alone", "why_stepwise"]
 
 
 def why_stepwise(
@@ -59,6 +59,19 @@ def mixes_patches(network: Callable[..., Tensor]) -> bool:
         isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
         for module in modules_of(network)
     )
+
+
+def is_frozen(encoder: Callable[..., Tensor]) -> bool:
+    """Whether encoding a chunk with gradient changes nothing: no parameter learns, and no running statistic moves.
+
+    >>> from torch import nn
+    >>> is_frozen(nn.Linear(1, 1)), is_frozen(nn.Linear(1, 1).requires_grad_(False)), is_frozen(abs)
+    (False, True, False)
+    """
+    if not isinstance(encoder, torch.nn.Module):
+        return False
+    moving = any(isinstance(module, _NormBase) and moves(module) for module in encoder.modules())
+    return not moving and not any(parameter.requires_grad for parameter in encoder.parameters())
 
 
 def why_not_alone(encoder: Callable[..., Tensor]) -> str | None:

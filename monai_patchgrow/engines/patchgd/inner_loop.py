@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from monai_patchgrow.engines.patchgd.chunks import Chunk, Chunks
 from monai_patchgrow.engines.patchgd.events import PatchGDEvents, PatchGDState
-from monai_patchgrow.engines.patchgd.exactness import active_dropout, why_stepwise
+from monai_patchgrow.engines.patchgd.exactness import active_dropout, is_frozen, why_stepwise
 from monai_patchgrow.engines.patchgd.images import ImageBatch
 from monai_patchgrow.engines.patchgd.latent_drift import LatentDrift
 from monai_patchgrow.engines.patchgd.model import PatchModel
@@ -148,12 +148,15 @@ class InnerLoop:
         return [loss.detach()]
 
     def _pull_back(self, latent: LatentGrid, gradient: Tensor, patches: Iterator[Tensor]) -> None:
-        """Encode each inner chunk with gradient, and pull its slice of dL/dZ ``(B, D, cells)`` back through it."""
+        """Encode each inner chunk with gradient, and pull its slice of dL/dZ ``(B, D, cells)`` back through it.
+
+        Of a frozen encoder the chunks aren't even read.
+        """
         steps, drift = self.state.num_steps, LatentDrift()
-        share = 1.0 if self.true_gradient else 1.0 / steps
+        share, frozen = 1.0 if self.true_gradient else 1.0 / steps, is_frozen(self.model.encoder)
         for number, chunk in enumerate(self.chunks.inner, start=1):
             self._start(number)
-            for part in self._parts(chunk):
+            for part in () if frozen else self._parts(chunk):
                 images, cells = self.model.places(self.images, part)
                 latents = self.model.encode(next(patches))
                 drift.add(latents.detach(), latent.values[images, :, cells])

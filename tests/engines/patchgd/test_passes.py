@@ -191,6 +191,16 @@ def test_head_of_a_frozen_encoder_learns_as_in_the_text(exact):
     assert plain.farthest(*gradients) < 1e-9
 
 
+def test_frozen_encoder_is_passed_once():
+    encoder, seen = make_encoder(2).requires_grad_(False), []
+    run = plain.Run(encoder, make_head(2))
+    run.network["encoder"].register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    task = {"fill_chunks": FILL, "inner_chunks": FILL, "accumulation": 4, "patch_size": TWO_D["patch_size"]}
+    images, target = torch.randn(TWO_D["images"]), torch.arange(3)
+    patchgd_pass(**run.parts, **task, loss_function=nn.CrossEntropyLoss(), images=images, target=target)
+    assert sum(seen) == 3 * 15
+
+
 # the exact variant
 
 
