@@ -3,11 +3,12 @@
     bash scripts/setup.sh tiff && . scripts/environment.sh && .venv/bin/python benchmarks/patchgd_memory.py
 
 The slides are tiled TIFFs that scripts/make_huge_tiff.py writes into a temporary folder; `slides`, a mapping from size
-to file, gives ones that are there. Every cell is filled; to stay within minutes on two cores, no more than 64 chunks
-are encoded with gradient (a coverage below 1, which PatchGD allows). The same process without a pass, which holds
-network, gradients, Adam's state, Z and dL/dZ, tells what lies there anyway, and what the head takes for its forward and
-backward pass on that Z. Plain gradient descent encodes all patches at once, with at most 4 GiB to take. Writes a dated
-JSON and Markdown to benchmarks/results.
+to file, gives ones that are there. Chunks are an eighth of the image, as `sampling` makes them (of 4 patches at least),
+and `chunk_size` lets no more than 4 patches be encoded at a time. Every cell is filled; to stay within minutes on two
+cores, one chunk is encoded with gradient (a coverage below 1, which PatchGD allows). The same process without a pass,
+which holds network, gradients, Adam's state, Z and dL/dZ, tells what lies there anyway, and what the head takes for its
+forward and backward pass on that Z. Plain gradient descent encodes all patches at once, with at most 4 GiB to take.
+Writes a dated JSON and Markdown to benchmarks/results.
 
 glibc is told to hand every freed block of 64 KiB or more back at once. With scripts/environment.sh it keeps them for
 later (training is faster so), and the peak would be that of the allocator's reserves.
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import fire
+import numpy as np
 import torch
 from results_file import table, write_results
 from torch import nn
@@ -40,8 +42,8 @@ from monai_patchgrow.schedules.patch_grid import PatchGrid
 from monai_patchgrow.state.latent_grid import LatentGrid
 
 SIZES = (512, 2048, 8192, 32768)
-PATCH, CHUNK = (256, 256), 4
-MOST_INNER_CHUNKS = 64
+PATCH, AT_A_TIME = (256, 256), 4
+CHUNKS = 8
 LATENT_DIM, CLASSES = 64, 6
 # Wide first layer: much memory for few operations, so that all of 16 384 patches take minutes on two cores.
 CHANNELS = (64, 16, 32, 64)
@@ -56,14 +58,14 @@ GLIBC = {
 
 
 def measure(
-    sizes: tuple[int, ...] = SIZES, slides: Mapping[int, str] | None = None, most_fill_chunks: int | None = None
+    sizes: tuple[int, ...] = SIZES, slides: Mapping[int, str] | None = None, most_fill_chunks: int = CHUNKS
 ) -> None:
     """Measure every kind of process at every size, and write what each held.
 
     Args:
         sizes: rows and columns of the slides, pixels, ascending.
         slides: files that are there, by size.
-        most_fill_chunks: fill no more than these, where a machine is too slow for all.
+        most_fill_chunks: fill no more of the chunks, where a machine is too slow for all.
     """
     results: dict[int, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +94,7 @@ def measure_apart(kind: str, slide: str, *options: str) -> dict[str, Any] | None
     return None if done.returncode else json.loads(done.stdout.splitlines()[-1])
 
 
-def measure_here(kind: str, slide: str, most_fill_chunks: int | None = None) -> None:
+def measure_here(kind: str, slide: str, most_fill_chunks: int = CHUNKS) -> None:
     """Do one thing in this process and print its memory, MiB: `held` (no pass), `patchgd` or `descent`."""
     torch.set_num_threads(2)
     torch.manual_seed(0)
@@ -135,11 +137,12 @@ def take_pass(
     source: TiffTiles,
     grid: PatchGrid,
     *,
-    most: int | None = None,
+    most: int = CHUNKS,
 ) -> None:
-    """One pass of PatchGD, exact: the first chunks of the fill are encoded with gradient."""
+    """One pass of PatchGD, exact: the first chunk of the fill is encoded with gradient."""
     order = torch.randperm(grid.num_cells).tolist()
-    chunks = [order[first : first + CHUNK] for first in range(0, len(order), CHUNK)][:most]
+    number = min(CHUNKS, len(order) // AT_A_TIME)
+    chunks = [part.tolist() for part in np.array_split(order, number)][:most]
 
     def step() -> None:
         optimizer.step()
@@ -153,8 +156,9 @@ def take_pass(
         target=torch.tensor([1]),
         patch_size=PATCH,
         fill_chunks=chunks,
-        inner_chunks=chunks[:MOST_INNER_CHUNKS],
-        accumulation=MOST_INNER_CHUNKS,
+        inner_chunks=chunks[:1],
+        accumulation=1,
+        chunk_size=AT_A_TIME,
         exact=True,
         step=step,
     )
@@ -184,20 +188,21 @@ def report(results: Mapping[int, Mapping[str, Any]], most_fill_chunks: int | Non
         row = [size, held["cells"], f"{beyond[-1]:.1f}", f"{held['latent_mib']:.1f}"]
         head = f"{held['peak_mib'] - held['at_rest_mib']:.1f}"
         rows.append([*row, head, f"{ours['peak_mib']:.0f}", f"{ours['seconds']:.1f}", descent])
-    filled = f"up to {most_fill_chunks} chunks" if most_fill_chunks else "every cell"
+    filled = "every cell" if most_fill_chunks >= CHUNKS else f"{most_fill_chunks} chunks"
     spread = max(beyond) / min(beyond) - 1
     page = write_results(
         "patchgd_memory",
         "Peak memory of one PatchGD training step, MiB",
         script="benchmarks/patchgd_memory.py",
         record={
-            **{"patch": PATCH, "chunk": CHUNK, "channels": CHANNELS, "filled": filled},
+            **{"patch": PATCH, "chunk_size": AT_A_TIME, "channels": CHANNELS, "filled": filled},
             **{"spread": spread, "processes": results},
         },
         lines=[
-            f"A slide of RGB pixels, read from a tiled TIFF; patches of {PATCH[0]} px, {CHUNK} in every chunk; "
+            f"A slide of RGB pixels, read from a tiled TIFF; patches of {PATCH[0]} px, {AT_A_TIME} encoded at a "
+            f"time (chunk_size) of chunks of 1/{CHUNKS} of the image; "
             f"SmallCNN with channels {CHANNELS}, {LATENT_DIM} features, attention pooling; batch of one, float32; "
-            f"exact, {filled} filled and up to {MOST_INNER_CHUNKS} chunks encoded with gradient.",
+            f"exact, {filled} filled and one chunk encoded with gradient.",
             "",
             "Beyond network, gradients, Adam's state, Z and dL/dZ, sizes differ by at most "
             f"{spread:.1%}. The head's own pass comes before the inner chunks and is over then, so that it adds to "
