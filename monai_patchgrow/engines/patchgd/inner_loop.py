@@ -56,7 +56,7 @@ class InnerLoop:
         self.state.num_steps = steps = len(self.chunks.inner)
         parts = Chunks(self._parts(*self.chunks.fill), self._parts(*self.chunks.inner))
         self._settle(why_stepwise(encoder, head, parts, steps=steps, accumulation=self.accumulation))
-        self._check_parts(parts)
+        self._check_parts(active_dropout(encoder))
         with self.images.read_all([*parts.fill, *parts.inner]) as patches:
             latent = self._fill(parts.fill, patches)
             losses = self._take_one_head_pass(latent, patches) if self.state.is_exact else None
@@ -75,12 +75,12 @@ class InnerLoop:
             option = "exact" if self.exact else "true_gradient"
             raise ValueError(f"{option}=True needs one head pass to be the same as the inner steps, but {why}")
 
-    def _check_parts(self, parts: Chunks) -> None:
+    def _check_parts(self, chance: str | None) -> None:
         """Refuse to encode a chunk part by part, twice each, where chance would make the second time another."""
-        dropout = active_dropout(self.model.encoder)
-        if not self.state.is_exact and dropout and len(parts.inner) > len(self.chunks.inner):
+        is_split = any(len(self._parts(chunk)) > 1 for chunk in self.chunks.inner)
+        if chance and is_split and not self.state.is_exact:
             raise ValueError(
-                f"a chunk_size below a chunk's patches needs an encoder without chance, but it has active {dropout}: "
+                f"a chunk_size below a chunk's patches needs an encoder without chance, but it has active {chance}: "
                 "take a smaller sampling instead, or dropout 0"
             )
 
@@ -94,6 +94,7 @@ class InnerLoop:
                 kept.put_back()
         if self.state.is_exact and drawn():
             self._settle("the encoder, or normalise, draws random numbers")
+        self._check_parts("random numbers" if drawn() else None)
         self.state.latent = latent
         self.on_event(PatchGDEvents.FILL_COMPLETED, self.state)
         return latent

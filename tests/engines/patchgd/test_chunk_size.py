@@ -98,6 +98,13 @@ def test_chance_that_would_be_another_the_second_time_is_refused():
     take_pass(make_network(dropout=0.5), chunk_size=6)
 
 
+def test_chance_that_no_module_shows_is_refused_too():
+    network = make_network()
+    network["encoder"].register_forward_pre_hook(lambda module, inputs: (inputs[0] + torch.randn(1),))
+    with pytest.raises(ValueError, match="but it has active random numbers: take a smaller sampling instead"):
+        take_pass(network, chunk_size=4)
+
+
 def test_a_chunk_size_of_nothing_is_refused():
     with pytest.raises(ValueError, match="chunk_size must be an integer of at least 1, got 0"):
         take_pass(make_network(), chunk_size=0)
