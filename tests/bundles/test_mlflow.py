@@ -1,4 +1,4 @@
-"""MONAI's own tracking by MLflow: loss and Dice of a training, Dice of an evaluation."""
+"""MONAI's own tracking by MLflow: loss and metrics of a training, metrics of an evaluation."""
 
 import json
 import subprocess
@@ -9,7 +9,8 @@ import pytest
 
 from monai_patchgrow.handlers.run_log import read_history
 
-BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_segmentation_patchgrow"
+BUNDLES = Path(__file__).parents[2] / "bundles"
+SEGMENTATION, CLASSIFICATION = "hippocampus_segmentation_patchgrow", "ultramnist_classification_patchgd"
 NETWORK = {
     "patch_size": [16, 16, 16],
     "features": [4, 4, 8, 8],
@@ -36,19 +37,21 @@ def tracked(phantom_task, tmp_path_factory):
     pytest.importorskip("mlflow", reason="pip install mlflow")
     folder = tmp_path_factory.mktemp("tracked")
     data = {"dataset_dir": str(phantom_task), **NETWORK}
-    run("train.json", folder, output_dir=str(folder), cache_dir=str(folder / "cache"), **data, **SHORT)
+    run(SEGMENTATION, "train.json", folder, output_dir=str(folder), cache_dir=str(folder / "cache"), **data, **SHORT)
     weights = str(folder / "models" / "model.pt")
-    run("evaluate.json", folder, output_dir=str(folder / "eval"), ckpt_path=weights, **data)
-    metrics = {}
-    for name, place in (("train", folder), ("evaluate", folder / "eval")):
-        command = [sys.executable, "-W", "ignore", "-c", _READ, f"sqlite:///{place}/mlruns.db"]
-        metrics[name] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return folder, metrics
+    run(SEGMENTATION, "evaluate.json", folder, output_dir=str(folder / "eval"), ckpt_path=weights, **data)
+    return folder, {"train": read(folder), "evaluate": read(folder / "eval")}
 
 
-def run(config, cwd, **overrides):
+def read(folder):
+    """The metrics that were tracked into a folder, each with its steps and values."""
+    command = [sys.executable, "-W", "ignore", "-c", _READ, f"sqlite:///{folder}/mlruns.db"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def run(bundle, config, cwd, **overrides):
     command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "--tracking", "mlflow"]
-    command += ["--config_file", str(BUNDLE / "configs" / config)]
+    command += ["--config_file", str(BUNDLES / bundle / "configs" / config)]
     for name, value in overrides.items():
         command += [f"--{name}", str(value)]
     process = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280)
@@ -73,3 +76,15 @@ def test_dice_of_an_evaluation_arrives(tracked):
     ((step, dice),) = tracked[1]["evaluate"]["val_mean_dice"]
     assert step == 1
     assert 0 <= dice <= 1
+
+
+def test_a_classification_is_tracked_as_well(tmp_path):
+    pytest.importorskip("mlflow", reason="pip install mlflow")
+    pytest.importorskip("sklearn", reason="needs the extra digits")
+    small = {"backbone": "small_cnn", "backbone_options": {}, "latent_dim": 8, "image_size": [64, 64]}
+    short = {"train_images": 4, "val_images": 2, "batch_size": 2, "max_epochs": 2, "num_workers": 0}
+    run(CLASSIFICATION, "train.json", tmp_path, output_dir=str(tmp_path), **small, **short)
+    metrics, history = read(tmp_path), list(read_history(tmp_path / "history.jsonl"))
+    assert [step for step, _ in metrics["train_loss"]] == [1, 2, 3, 4]
+    accuracy = [record["metrics"]["val_accuracy"] for record in history]
+    assert [value for _, value in metrics["val_accuracy"]] == pytest.approx(accuracy)
