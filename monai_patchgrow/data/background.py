@@ -7,6 +7,8 @@ from torch import Tensor
 
 __all__ = ["share_constant"]
 
+_AT_A_TIME = 64  # patches that are compared with their first voxels: enough to be fast, few to copy
+
 
 def share_constant(patches: Tensor) -> tuple[Tensor, Tensor]:
     """Keep one of the patches that hold one and the same constant, as empty glass or black background do.
@@ -44,7 +46,11 @@ def _constants(patches: Tensor) -> list[tuple[float, ...] | None]:
     voxels = patches.flatten(2)
     found: list[tuple[float, ...] | None] = [None] * len(patches)
     # Most patches fall out by their corners, before all of their voxels are looked at.
-    for number in (voxels[..., 0] == voxels[..., -1]).all(1).nonzero()[:, 0].tolist():
-        if bool((voxels[number] == voxels[number, :, :1]).all()):
-            found[number] = tuple(voxels[number, :, 0].tolist())
+    (likely,) = (voxels[..., 0] == voxels[..., -1]).all(1).nonzero(as_tuple=True)
+    for some in likely.split(_AT_A_TIME):
+        parts = voxels[some]
+        constant = (parts == parts[..., :1]).flatten(1).all(1).tolist()
+        values = parts[..., 0].tolist()
+        for number, is_constant, value in zip(some.tolist(), constant, values, strict=True):
+            found[number] = tuple(value) if is_constant else None
     return found

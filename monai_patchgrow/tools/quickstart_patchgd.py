@@ -23,9 +23,10 @@ __all__ = ["quickstart_patchgd"]
 _SIZE, _PATCH, _SAMPLING = 512, 64, 1 / 8
 _SHRUNK = 192  # 9 patches, where PatchGD holds 8 of its 64
 _CELLS = (_SIZE // _PATCH) ** 2
+_HELD = round(_SAMPLING * _CELLS)
 _NOTE = f"""\
-same memory: of an image of {_SIZE} pixels PatchGD holds {round(_SAMPLING * _CELLS)} of {_CELLS} patches with gradients;
-gradient descent holds whole images, which within that memory have {_SHRUNK} pixels. Encoder, head, images,
+same memory: of an image of {_SIZE} pixels PatchGD holds up to {_HELD} of {_CELLS} patches with gradients, of empty ones
+but one; gradient descent holds whole images, which within that memory have {_SHRUNK} pixels. Encoder, head, images,
 epochs and seed are the same. Peak memory is that of the process beyond what it took before the first step."""
 
 _SETTINGS = {
