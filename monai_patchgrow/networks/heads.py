@@ -11,10 +11,13 @@ from monai_patchgrow.networks.attention_pooling import AttentionPoolingHead
 from monai_patchgrow.networks.patchgd_heads import ConvHead, MeanPoolingHead
 from monai_patchgrow.networks.sum_pooling import SumPoolingHead
 
-__all__ = ["HEADS", "classification_head"]
+__all__ = ["FIXED_GRID", "HEADS", "classification_head"]
 
-HEADS = ("conv", "conv_pooled", "attention", "mean", "sum")
-"""The names; all but "conv" take grids of any size."""
+FIXED_GRID = "conv"
+"""The name of the head that is made for one grid; all others take grids of any size."""
+
+HEADS = (FIXED_GRID, "conv_pooled", "attention", "mean", "sum")
+"""The names."""
 
 
 def classification_head(

@@ -10,11 +10,10 @@ from monai.config import KeysCollection
 from monai.transforms import Compose, MapTransform
 
 from monai_patchgrow.data.task import DataError
+from monai_patchgrow.networks.heads import FIXED_GRID
 from monai_patchgrow.schedules.table import format_size
 
 __all__ = ["CheckImageSized", "ImagePreprocessing", "causes", "name_fault", "reason_of"]
-
-_FIXED_GRID = "conv"  # the head that is made for one grid
 
 
 class ImagePreprocessing(Compose):
@@ -66,7 +65,7 @@ class CheckImageSized(MapTransform):
     ) -> None:
         super().__init__(keys)
         self.patch_size, self.allow_smaller = tuple(patch_size), allow_smaller
-        self.image_size = None if image_size is None or head != _FIXED_GRID else tuple(image_size)
+        self.image_size = None if image_size is None or head != FIXED_GRID else tuple(image_size)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Check the images of one item."""
@@ -85,7 +84,7 @@ class CheckImageSized(MapTransform):
             )
         if self.image_size not in (None, size):
             raise DataError(
-                f"{format_size(size)} voxels, the head {_FIXED_GRID} is made for images of "
+                f"{format_size(size)} voxels, the head {FIXED_GRID} is made for images of "
                 f"{format_size(self.image_size)}: another head takes any size"
             )
 

@@ -17,7 +17,7 @@ from monai_patchgrow.engines.patchgd.exactness import why_not_alone
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 from monai_patchgrow.tools.one_line import one_line_config_errors
 from monai_patchgrow.tools.patchgd_images import causes, name_fault
-from monai_patchgrow.tools.patchgd_settings import check_above_zero
+from monai_patchgrow.tools.plain_settings import check_above_zero
 
 __all__ = ["check_background", "check_images", "read_all", "run_engine"]
 

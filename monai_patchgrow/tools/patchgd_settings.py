@@ -11,16 +11,15 @@ import torch
 from monai_patchgrow.engines.patchgd.chunks import Sampling
 from monai_patchgrow.losses.image_target import ImageTarget
 from monai_patchgrow.networks.backbones import backbone_rule
-from monai_patchgrow.networks.heads import HEADS
+from monai_patchgrow.networks.heads import FIXED_GRID, HEADS
 from monai_patchgrow.schedules import GrowthSchedule
-from monai_patchgrow.schedules.growth import parse_int, parse_sizes
+from monai_patchgrow.schedules.growth import parse_sizes
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 from monai_patchgrow.schedules.table import format_size
 from monai_patchgrow.tools.one_line import one_line_config_errors
+from monai_patchgrow.tools.plain_settings import check_above_zero, check_numbers, check_switches
 
-__all__ = ["check_above_zero", "check_device", "check_settings", "check_training"]
-
-_FIXED_GRID = "conv"  # the head that is made for one grid
+__all__ = ["check_device", "check_settings", "check_training"]
 
 
 def check_device(device: Any) -> None:
@@ -73,9 +72,9 @@ def check_settings(
     """
     with one_line_config_errors():
         patch = parse_sizes(patch_size, name="patch_size")
-        _check_numbers(positive, minimum=1)
-        _check_numbers(not_negative, minimum=0)
-        _check_switches(boolean)
+        check_numbers(positive, minimum=1)
+        check_numbers(not_negative, minimum=0)
+        check_switches(boolean)
         ImageTarget(target, num_classes)  # type: ignore[arg-type]
         _check_names(class_names, num_classes)
         _check_grid(image_size, patch, stride, head)
@@ -125,27 +124,6 @@ def check_training(
         _check_growth(parse_sizes(patch_size, name="patch_size"), backbone, head, plan)
 
 
-def check_above_zero(name: str, value: Any) -> None:
-    """Check a setting that is a number.
-
-    Raises:
-        ValueError: no number, or one that isn't above 0.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ValueError(f"{name} must be a number above 0, got {value!r}")
-
-
-def _check_numbers(numbers: Mapping[str, Any], *, minimum: int) -> None:
-    for name, value in numbers.items():
-        parse_int(value, name=name, minimum=minimum)
-
-
-def _check_switches(switches: Mapping[str, Any]) -> None:
-    for name, switch in switches.items():
-        if str(switch).lower() not in ("true", "false"):
-            raise ValueError(f"{name} must be True or False, got {switch!r}")
-
-
 def _check_names(names: Any, num_classes: int) -> None:
     if not isinstance(names, Sequence) or isinstance(names, str) or len(names) not in (0, num_classes):
         raise ValueError(f"class_names must be a list of {num_classes} names, one per class, or empty, got {names!r}")
@@ -155,7 +133,7 @@ def _check_grid(image_size: Any, patch: tuple[int, ...], stride: Any, head: str)
     if head not in HEADS:
         raise ValueError(f"head must be one of {', '.join(HEADS)}, got {head!r}")
     if image_size is None:
-        if head == _FIXED_GRID:
+        if head == FIXED_GRID:
             raise ValueError("the head conv needs image_size, or take conv_pooled, attention, mean or sum")
         PatchGrid(patch, patch, stride)
         return
@@ -177,7 +155,7 @@ def _check_growth(patch: tuple[int, ...], backbone: str, head: str, plan: Mappin
             f"curriculum {schedule.curriculum} changes the number of patches per batch, but a batch of PatchGD's is "
             "of whole images: take constant, efficiency, pgps or random"
         )
-    if head == _FIXED_GRID and len(schedule.candidates) > 1:
+    if head == FIXED_GRID and len(schedule.candidates) > 1:
         raise ValueError(
             f"curriculum {schedule.curriculum} changes the grid, and the head conv takes one grid only: "
             "take conv_pooled, attention, mean or sum"

@@ -14,6 +14,7 @@ from monai_patchgrow.data import DataError, PreprocessedDataset, read_task, spli
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.growth import parse_int
 from monai_patchgrow.tools.one_line import one_line_config_errors
+from monai_patchgrow.tools.plain_settings import check_numbers, check_switches
 from monai_patchgrow.transforms import AugmentationRecipe
 
 __all__ = ["check_network", "check_resume", "preflight", "preprocess"]
@@ -56,9 +57,9 @@ def preflight(
         SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
     """
     with one_line_config_errors():
-        _check_numbers(positive, minimum=1)
-        _check_numbers({"num_workers": num_workers, "seed": seed}, minimum=0)
-        _check_switches(boolean)
+        check_numbers(positive, minimum=1)
+        check_numbers({"num_workers": num_workers, "seed": seed}, minimum=0)
+        check_switches(boolean)
         _check_mirroring(_plan(**plan).patch_size, mirror_axes)
         _check_network(strides, features, plan["total_stride"])
         task = read_task(str(dataset_dir))
@@ -125,17 +126,6 @@ def _check_mirroring(patch_size: Sequence[int], mirror_axes: Any) -> None:
     if not isinstance(mirror_axes, Sequence) or isinstance(mirror_axes, str):
         raise ValueError(f"mirror_axes must be a list of axes, got {mirror_axes!r}")
     AugmentationRecipe.nnunet(patch_size, mirror_axes=mirror_axes)
-
-
-def _check_numbers(numbers: Mapping[str, Any], *, minimum: int) -> None:
-    for name, value in numbers.items():
-        parse_int(value, name=name, minimum=minimum)
-
-
-def _check_switches(switches: Mapping[str, Any]) -> None:
-    for name, switch in switches.items():
-        if str(switch).lower() not in ("true", "false"):
-            raise ValueError(f"{name} must be True or False, got {switch!r}")
 
 
 def _check_network(strides: Sequence[Sequence[int]], features: Sequence[int], total_stride: Sequence[int]) -> None:

@@ -6,6 +6,8 @@ from torch import nn
 
 from monai_patchgrow.engines.patchgd import patchgd_pass
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 FILL = [[5, 0, 7], [3, 1, 8], [2, 4, 6]]
 IMAGES = (2, 1, 6, 6)
 BATCH = {
@@ -14,14 +16,6 @@ BATCH = {
     "inner_chunks": [FILL[1], FILL[2], FILL[0]],
     "accumulation": 3,
 }
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def make_network(*, norm=None, dropout=0.0):

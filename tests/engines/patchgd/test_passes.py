@@ -13,6 +13,8 @@ from monai_patchgrow.data.array_tiles import MemmapTiles
 from monai_patchgrow.data.tiles import as_tile_source
 from monai_patchgrow.engines.patchgd import PatchGDEvents, patchgd_pass
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 # Tests are no package, so the plain loop is loaded by its place.
 _spec = importlib.util.spec_from_file_location("plain", Path(__file__).with_name("plain.py"))
 plain = importlib.util.module_from_spec(_spec)
@@ -32,14 +34,6 @@ EVERY_CELL = {
     24: [[23, 2, 17, 11, 0, 20], [9, 5, 1, 13, 22, 18], [4, 8, 3, 6, 21, 19], [12, 10, 7, 14, 15, 16]],
     12: [[11, 2, 7], [0, 9, 5], [1, 4, 8], [3, 6, 10]],
 }
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def make_encoder(axes, *, batch_norm=False):

@@ -11,20 +11,14 @@ import monai_patchgrow as patchgrow
 from monai_patchgrow.data.tiles import as_tile_source
 from monai_patchgrow.engines.patchgd import fill_latent, patchgd_pass
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 _spec = importlib.util.spec_from_file_location("plain", Path(__file__).with_name("plain.py"))
 plain = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(plain)
 
 PATCH = (4, 4)
 FILL = [[11, 2, 7, 0], [9, 5, 1, 4], [8, 3, 6, 10]]
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def make_images():
