@@ -108,7 +108,8 @@ def split_images(
     """Split items into those to train on and those to validate on, each class by itself, so that all folds have it.
 
     The items of a class, sorted by name and shuffled, go to the folds in turn; the next class goes on where the last
-    one ended. Items with floats for labels are all of one class.
+    one ended. Items with floats for labels are all of one class. Items of one "patient" stay together, in the class of
+    the highest label among them.
 
     Args:
         items: as `read_labelled_images` gives them, in any order.
@@ -117,7 +118,7 @@ def split_images(
         seed: of the shuffle.
 
     Raises:
-        ValueError: there is no such fold, or there are fewer images than folds.
+        ValueError: there is no such fold, or there are fewer images, or patients, than folds.
 
     >>> items = [{"name": name, "label": name in "cd"} for name in "abcdef"]
     >>> [[item["name"] for item in part] for part in split_images(items, fold=0, num_folds=3)]
@@ -125,19 +126,30 @@ def split_images(
     """
     if fold == "all":
         return list(items), list(items)
-    if num_folds < 2 or len(items) < num_folds:
-        raise ValueError(f"{len(items)} images do not make {num_folds} folds: fold='all' uses all of them")
+    ordered = sorted(items, key=lambda item: item["name"])
+    groups = _groups(ordered)
+    if num_folds < 2 or len(groups) < num_folds:
+        whose = "patients" if len(groups) < len(items) else "images"
+        raise ValueError(f"{len(groups)} {whose} do not make {num_folds} folds: fold='all' uses all of them")
     if isinstance(fold, bool) or fold not in range(num_folds):
         raise ValueError(f"fold must be one of 0 to {num_folds - 1} or 'all', got {fold!r}")
-    ordered = sorted(items, key=lambda item: item["name"])
     of_class = defaultdict(list)
-    for number, item in enumerate(ordered):
-        of_class[0 if isinstance(item["label"], float) else int(item["label"])].append(number)
+    for number, group in enumerate(groups):
+        label = max(ordered[place]["label"] for place in group)
+        of_class[0 if isinstance(label, float) else int(label)].append(number)
     random = np.random.RandomState(seed)
     turns = [number for label in sorted(of_class) for number in random.permutation(of_class[label]).tolist()]
-    held_out = set(turns[int(fold) :: num_folds])
-    train = [item for number, item in enumerate(ordered) if number not in held_out]
-    return train, [item for number, item in enumerate(ordered) if number in held_out]
+    held_out = {place for number in turns[int(fold) :: num_folds] for place in groups[number]}
+    train = [item for place, item in enumerate(ordered) if place not in held_out]
+    return train, [item for place, item in enumerate(ordered) if place in held_out]
+
+
+def _groups(items: Sequence[dict[str, Any]]) -> list[list[int]]:
+    """The places of the items that belong together, in order: those of a patient, else each by itself."""
+    places = defaultdict(list)
+    for place, item in enumerate(items):
+        places[item.get("patient", place)].append(place)
+    return list(places.values())
 
 
 def _is_image(path: Path, suffixes: Sequence[str]) -> bool:

@@ -15,6 +15,7 @@ from monai_patchgrow.data.task import DataError
 __all__ = ["read_slides_csv"]
 
 _IMAGE_COLUMNS, _GRADE_COLUMNS = ("image_id", "path", "image"), ("isup_grade", "grade", "label")
+_PATIENT_COLUMN = "patient_id"
 _KNOWN = (*IMAGES, *VOLUMES)
 
 
@@ -30,7 +31,8 @@ def read_slides_csv(
     """The images that a CSV file lists, each with its label, all of them checked to be there.
 
     Args:
-        csv_file: with a header, as PANDA's train.csv: one image per row; other columns are left alone.
+        csv_file: with a header, as PANDA's train.csv: one image per row. A column patient_id, where there is one, says
+            whose images belong together; other columns are left alone.
         image_dir: folder of the images; an image's path is relative to it, with or without its suffix.
         num_grades: labels are whole numbers, 0 to num_grades - 1 (PANDA: 6); None: they are any finite numbers.
         suffixes: of images whose name stands without one; the first that there is a file with.
@@ -38,12 +40,13 @@ def read_slides_csv(
         grade_column: default the first there is of isup_grade, grade and label.
 
     Returns:
-        `{"image": path, "label": int}` per row, in order; labels are floats where num_grades is None.
+        `{"image": path, "label": int}` per row, in order, and its "patient" where the file names them; labels are
+        floats where num_grades is None.
 
     Raises:
         ValueError: num_grades is below 2.
         DataError: no such file, a missing column, no row, an image that is missing or there twice, a label that is no
-            number or out of range.
+            number or out of range, a row without a patient where others have one.
 
     Example:
         >>> import tempfile
@@ -64,7 +67,8 @@ def read_slides_csv(
         image = folder.find(f"{file}: line {line}", (row[images] or "").strip())
         if (first := lines.setdefault(image, line)) != line:
             raise DataError(f"{file}: line {line}: {row[images]} is on line {first} already")
-        items.append({"image": str(image), "label": _label(f"{file}: line {line}", row[grades], num_grades)})
+        label = _label(f"{file}: line {line}", row[grades], num_grades)
+        items.append({"image": str(image), "label": label, **_patient(f"{file}: line {line}", row)})
     return items
 
 
@@ -139,3 +143,11 @@ def _label(where: str, text: str | None, num_grades: int | None) -> float:
     if number not in range(num_grades):
         raise DataError(f"{where}: a label must be a whole number from 0 to {num_grades - 1}, got {text!r}")
     return int(number)
+
+
+def _patient(where: str, row: dict[str, str | None]) -> dict[str, str]:
+    if _PATIENT_COLUMN not in row:
+        return {}
+    if not (patient := (row[_PATIENT_COLUMN] or "").strip()):
+        raise DataError(f"{where}: no {_PATIENT_COLUMN}: name the patient in every row, or leave the column out")
+    return {"patient": patient}

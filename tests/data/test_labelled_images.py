@@ -141,6 +141,27 @@ def test_values_are_split_without_classes():
     assert names[0] == names[1]
 
 
+def test_images_of_a_patient_stay_together():
+    items = [{"name": f"{number:02d}", "label": number % 2, "patient": f"p{number // 3}"} for number in range(30)]
+    for fold in range(5):
+        train, held_out = ({item["patient"] for item in part} for part in split_images(items, fold=fold))
+        assert not train & held_out
+        assert len(held_out) == 2
+
+
+def test_patients_with_an_image_each_are_split_as_images():
+    items = [{"name": f"{number:02d}", "label": number % 3} for number in range(23)]
+    named = [{**item, "patient": item["name"]} for item in items]
+    names = [[item["name"] for item in split_images(one, fold=3)[1]] for one in (items, named)]
+    assert names[0] == names[1]
+
+
+def test_fewer_patients_than_folds_are_refused():
+    items = [{"name": f"{number}", "label": 0, "patient": f"p{number % 4}"} for number in range(9)]
+    with pytest.raises(ValueError, match=r"^4 patients do not make 5 folds: fold='all' uses all of them$"):
+        split_images(items, fold=0)
+
+
 def test_a_split_does_not_depend_on_the_order():
     items = [{"name": f"{number:02d}", "label": number % 2} for number in range(10)]
     assert split_images(items[::-1], fold=1) == split_images(items, fold=1)

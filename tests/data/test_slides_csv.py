@@ -26,6 +26,17 @@ def test_pandas_csv(slides):
     ]
 
 
+def test_patients(slides):
+    items = read_slides_csv(write(slides, "image,label,patient_id\na,0,p1\nb,1, p1 \n"), slides, 2)
+    assert [item["patient"] for item in items] == ["p1", "p1"]
+
+
+def test_a_row_without_its_patient_is_refused(slides):
+    file = write(slides, "image,label,patient_id\na,0,p1\nb,1,\n")
+    with pytest.raises(DataError, match=r"train\.csv: line 3: no patient_id: name the patient in every row, or leave"):
+        read_slides_csv(file, slides, 2)
+
+
 def test_paths_with_suffixes(slides):
     items = read_slides_csv(write(slides, "path,grade\nb.svs,1\n"), slides, 2)
     assert items == [{"image": str(slides / "b.svs"), "label": 1}]
