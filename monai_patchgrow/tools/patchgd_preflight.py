@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,7 +100,6 @@ def read_all(source: TileSource, patch_size: Sequence[int]) -> None:
         DataError: a part of the file that can't be read.
     """
     grid = PatchGrid(source.shape[1:], tuple(patch_size))
-    for number in range(math.ceil(grid.num_cells / _CELLS_AT_A_TIME)):
-        first = number * _CELLS_AT_A_TIME
-        cells = range(first, min(first + _CELLS_AT_A_TIME, grid.num_cells))
-        source.read([grid.slices(cell) for cell in cells])
+    cells = range(grid.num_cells)
+    for first in range(0, grid.num_cells, _CELLS_AT_A_TIME):
+        source.read([grid.slices(cell) for cell in cells[first : first + _CELLS_AT_A_TIME]])

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from monai_patchgrow.engines.patchgd.chunks import Sampling
+from monai_patchgrow.engines.patchgd.chunks import Sampling, parse_chunk_size
 from monai_patchgrow.losses.image_target import ImageTarget
 from monai_patchgrow.networks.backbones import backbone_rule
 from monai_patchgrow.networks.heads import FIXED_GRID, HEADS
@@ -48,6 +48,7 @@ def check_settings(
     target: str,
     num_classes: int,
     class_names: Sequence[str],
+    chunk_size: int | None,
     positive: Mapping[str, Any],
     not_negative: Mapping[str, Any],
     boolean: Mapping[str, Any],
@@ -63,6 +64,7 @@ def check_settings(
         target: see :class:`ImageTarget`.
         num_classes: see :class:`ImageTarget`.
         class_names: one per class, or none.
+        chunk_size: the most patches that are encoded at a time; None: the engine's own number.
         positive: settings that must be integers of at least 1, by name.
         not_negative: settings that must be integers of at least 0, by name.
         boolean: settings that must be true or false, by name; on a command line either spelling arrives.
@@ -72,6 +74,7 @@ def check_settings(
     """
     with one_line_config_errors():
         patch = parse_sizes(patch_size, name="patch_size")
+        parse_chunk_size(chunk_size)
         check_numbers(positive, minimum=1)
         check_numbers(not_negative, minimum=0)
         check_switches(boolean)

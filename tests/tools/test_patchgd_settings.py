@@ -13,6 +13,7 @@ SETTINGS = {
     "target": "classes",
     "num_classes": 3,
     "class_names": [],
+    "chunk_size": None,
     "positive": {"latent_dim": 8},
     "not_negative": {"num_workers": 0},
     "boolean": {"amp": True, "evidence": "False"},

@@ -12,10 +12,10 @@ from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor, nn
 
 from monai_patchgrow.engines.patchgd.batches import autocast_of, join_network, parse_options, register_decollate
+from monai_patchgrow.engines.patchgd.chunks import parse_chunk_size
 from monai_patchgrow.engines.patchgd.events import PatchGDEvents
 from monai_patchgrow.engines.patchgd.images import ImageBatch
 from monai_patchgrow.engines.patchgd.model import PatchModel
-from monai_patchgrow.schedules.growth import parse_int
 from monai_patchgrow.state.latent_grid import LatentGrid
 
 __all__ = ["PatchGDEvaluator", "fill_latent"]
@@ -29,7 +29,7 @@ def fill_latent(
     images: Any,
     patch_size: Sequence[int],
     stride: Sequence[int] | None = None,
-    chunk_size: int = _PATCHES_AT_A_TIME,
+    chunk_size: int | None = None,
     normalise: Callable[[Tensor], Tensor] | None = None,
     skip_background: bool = False,
     padding: float = 0,
@@ -45,7 +45,7 @@ def fill_latent(
         images: as of `patchgd_pass`.
         patch_size: voxels per axis.
         stride: voxels from one cell to the next, per axis (default: the patch).
-        chunk_size: patches that are encoded at a time, of all images together.
+        chunk_size: patches that are encoded at a time, of all images together (default: 64).
         normalise: as of `patchgd_pass`.
         skip_background: as of `patchgd_pass`.
         padding: value beyond the border of tensors and arrays.
@@ -66,7 +66,7 @@ def fill_latent(
     reading: dict[str, Any] = {"stride": stride, "padding": padding, "allow_smaller": allow_smaller}
     model = PatchModel(encoder, nn.Identity(), device=device, **encoding)
     batch = ImageBatch(images, patch_size=patch_size, **reading, prefetch=prefetch)
-    return _fill(model, batch, chunk_size=parse_int(chunk_size, name="chunk_size"))
+    return _fill(model, batch, chunk_size=parse_chunk_size(chunk_size) or _PATCHES_AT_A_TIME)
 
 
 class PatchGDEvaluator(SupervisedEvaluator):
@@ -78,7 +78,7 @@ class PatchGDEvaluator(SupervisedEvaluator):
     Args:
         network: a module with the attributes ``encoder`` and ``head``; or give both as `encoder` and `head`.
         patch_size: voxels per axis, or a shared :class:`PatchSize`, which is read in each iteration.
-        chunk_size: patches that are encoded at a time, of all images of a batch together.
+        chunk_size: patches that are encoded at a time, of all images of a batch together (default: 64).
         normalise, skip_background: see `patchgd_pass`.
         stride, padding, allow_smaller, prefetch: see :class:`ImageBatch`.
         **options: further options of MONAI's ``SupervisedEvaluator``: ``device``, ``val_data_loader``, ...
@@ -96,7 +96,7 @@ class PatchGDEvaluator(SupervisedEvaluator):
         head: nn.Module | None = None,
         stride: Sequence[int] | None = None,
         padding: float = 0,
-        chunk_size: int = _PATCHES_AT_A_TIME,
+        chunk_size: int | None = None,
         normalise: Callable[[Tensor], Tensor] | None = None,
         skip_background: bool = False,
         allow_smaller: bool = False,
@@ -104,7 +104,7 @@ class PatchGDEvaluator(SupervisedEvaluator):
         **options: Any,
     ) -> None:
         self.patch_size, self.normalise, self.skip_background = patch_size, normalise, skip_background
-        self.chunk_size = parse_int(chunk_size, name="chunk_size")
+        self.chunk_size = parse_chunk_size(chunk_size) or _PATCHES_AT_A_TIME
         self._reading: dict[str, Any] = {"stride": stride, "padding": padding, "allow_smaller": allow_smaller}
         self._reading["prefetch"] = prefetch
         network = join_network(network, encoder, head)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -43,6 +44,7 @@ class InnerLoop:
     on_event: Callable[[EventEnum, PatchGDState], None]
     chunk_size: int | None = None
     state: PatchGDState = field(default_factory=PatchGDState)
+    parts: list[tuple[Chunk, ...]] = field(init=False)
     accumulation: int = field(init=False)
     exact: bool | None = field(init=False)
     true_gradient: bool = field(init=False)
@@ -54,18 +56,19 @@ class InnerLoop:
         self.model.check(self.images)
         encoder, head = self.model.encoder, self.model.head
         self.state.num_steps = steps = len(self.chunks.inner)
-        parts = Chunks(self._parts(*self.chunks.fill), self._parts(*self.chunks.inner))
-        self._settle(why_stepwise(encoder, head, parts, steps=steps, accumulation=self.accumulation))
+        self.parts = self._split(self.chunks.inner)
+        at_a_time = Chunks(tuple(chain(*self._split(self.chunks.fill))), tuple(chain(*self.parts)))
+        self._settle(why_stepwise(encoder, head, at_a_time, steps=steps, accumulation=self.accumulation))
         self._check_parts(active_dropout(encoder))
-        with self.images.read_all([*parts.fill, *parts.inner]) as patches:
-            latent = self._fill(parts.fill, patches)
+        with self.images.read_all([*at_a_time.fill, *at_a_time.inner]) as patches:
+            latent = self._fill(at_a_time.fill, patches)
             losses = self._take_one_head_pass(latent, patches) if self.state.is_exact else None
             losses = self._take_steps(latent, patches) if losses is None else losses
         return losses, latent
 
-    def _parts(self, *chunks: Chunk) -> tuple[Chunk, ...]:
-        """What is encoded at a time."""
-        return tuple(part for chunk in chunks for part in self.images.split(chunk, self.chunk_size))
+    def _split(self, chunks: Sequence[Chunk]) -> list[tuple[Chunk, ...]]:
+        """The parts of each chunk that are encoded at a time."""
+        return [self.images.split(chunk, self.chunk_size) for chunk in chunks]
 
     def _settle(self, why_not: str | None) -> None:
         """Choose the variant, or refuse to where the caller insists on one that isn't the same."""
@@ -77,8 +80,7 @@ class InnerLoop:
 
     def _check_parts(self, chance: str | None) -> None:
         """Refuse to encode a chunk part by part, twice each, where chance would make the second time another."""
-        is_split = any(len(self._parts(chunk)) > 1 for chunk in self.chunks.inner)
-        if chance and is_split and not self.state.is_exact:
+        if chance and not self.state.is_exact and any(len(parts) > 1 for parts in self.parts):
             raise ValueError(
                 f"a chunk_size below a chunk's patches needs an encoder without chance, but it has active {chance}: "
                 "take a smaller sampling instead, or dropout 0"
@@ -102,9 +104,8 @@ class InnerLoop:
     def _take_steps(self, latent: LatentGrid, patches: Iterator[Tensor]) -> list[Tensor]:
         """The algorithm as it stands: each chunk changes Z, and the head sees all of it."""
         losses: list[Tensor] = []
-        for number, chunk in enumerate(self.chunks.inner, start=1):
+        for number, parts in enumerate(self.parts, start=1):
             self._start(number)
-            parts = self._parts(chunk)
             latents = [self._encode_for_step(next(patches), is_part=len(parts) > 1) for _ in parts]
             images, cells = zip(*(self.model.places(self.images, part) for part in parts), strict=True)
             latent.write((torch.cat(images), torch.cat(cells)), torch.cat(latents))
@@ -155,9 +156,9 @@ class InnerLoop:
         """
         steps, drift = self.state.num_steps, LatentDrift()
         share, frozen = 1.0 if self.true_gradient else 1.0 / steps, is_frozen(self.model.encoder)
-        for number, chunk in enumerate(self.chunks.inner, start=1):
+        for number, parts in enumerate(self.parts, start=1):
             self._start(number)
-            for part in () if frozen else self._parts(chunk):
+            for part in () if frozen else parts:
                 images, cells = self.model.places(self.images, part)
                 latents = self.model.encode(next(patches))
                 drift.add(latents.detach(), latent.values[images, :, cells])

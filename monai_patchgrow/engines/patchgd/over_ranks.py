@@ -25,14 +25,10 @@ def average_gradients(parameters: Sequence[nn.Parameter], *, weight: float) -> N
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     dtype = torch.float64 if any(p.dtype == torch.float64 for p in trained) else torch.float32
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
-    tail = torch.tensor([*(p.grad is not None for p in trained), weight], dtype=dtype, device=trained[0].device)
-    bucket = torch.cat([*(gradient.flatten().to(dtype) * weight for gradient in gradients), tail])
-    total: Any = idist.all_reduce(bucket)
-    means, has_any = total[: -len(tail)] / total[-1], total[-len(tail) : -1].tolist()
-    parts = means.split([parameter.numel() for parameter in trained])
-    for parameter, mean, ranks in zip(trained, parts, has_any, strict=True):
+    means, has_any = _means(gradients, [p.grad is not None for p in trained], weight=weight, dtype=dtype)
+    for parameter, mean, ranks in zip(trained, means, has_any, strict=True):
         if ranks:
-            parameter.grad = mean.view_as(parameter).to(parameter)
+            parameter.grad = mean.to(parameter)
 
 
 def average_buffers(network: nn.Module, *, weight: float) -> None:
@@ -48,11 +44,8 @@ def average_buffers(network: nn.Module, *, weight: float) -> None:
     if idist.get_world_size() == 1 or not buffers:
         return
     with torch.no_grad():
-        parts = [*(buffer.flatten().double() * weight for buffer in buffers), buffers[0].new_tensor([weight]).double()]
-        total: Any = idist.all_reduce(torch.cat(parts))
-        means = (total[:-1] / total[-1]).split([buffer.numel() for buffer in buffers])
-        for buffer, mean in zip(buffers, means, strict=True):
-            buffer.copy_(mean.view_as(buffer))
+        for buffer, mean in zip(buffers, _means(buffers, weight=weight, dtype=torch.float64)[0], strict=True):
+            buffer.copy_(mean)
 
 
 def same_weights(network: nn.Module) -> None:
@@ -63,3 +56,14 @@ def same_weights(network: nn.Module) -> None:
         for tensor in (*network.parameters(), *network.buffers()):
             first: Tensor | Any = idist.broadcast(tensor.detach().clone(), src=0)
             tensor.copy_(first)
+
+
+def _means(
+    tensors: Sequence[Tensor], counted: Sequence[float] = (), *, weight: float, dtype: torch.dtype
+) -> tuple[list[Tensor], list[float]]:
+    """Weighted means of tensors over the ranks, and the sums of some numbers, in one exchange of `dtype`."""
+    tail = torch.tensor([*counted, weight], dtype=dtype, device=tensors[0].device)
+    total: Any = idist.all_reduce(torch.cat([*(tensor.flatten().to(dtype) * weight for tensor in tensors), tail]))
+    means = (total[: -len(tail)] / total[-1]).split([tensor.numel() for tensor in tensors])
+    shaped = [mean.view_as(tensor) for mean, tensor in zip(means, tensors, strict=True)]
+    return shaped, total[-len(tail) : -1].tolist()
