@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from monai_patchgrow.tools.figure import new_figure
+
 __all__ = ["PatchGDRun", "plot_errors", "result_table"]
 
 _MIB = 2**20
@@ -55,11 +57,7 @@ def plot_errors(runs: Sequence[PatchGDRun], path: str | Path, *, title: str = ""
     Raises:
         ValueError: matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ValueError("the picture needs matplotlib: pip install monai-patchgrow[plot]") from None
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = new_figure(9, 4)
     error, memory = figure.subplots(1, 2, width_ratios=[2, 1])
     for number, run in enumerate(runs):
         epochs = [record["epoch"] for record in run.validations]

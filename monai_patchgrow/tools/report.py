@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_patchgrow.handlers.run_log import read_history
+from monai_patchgrow.tools.figure import new_figure
 
 __all__ = ["Run", "dice_table", "plot_dice", "read_run", "summary_json"]
 
@@ -114,11 +115,7 @@ def plot_dice(runs: Sequence[Run], path: str | Path, *, title: str = "") -> Path
     Raises:
         ValueError: matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ValueError("the picture needs matplotlib: pip install monai-patchgrow[plot]") from None
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = new_figure(7, 4.2)
     axes = figure.add_subplot()
     labels = list(dict.fromkeys(run.label for run in runs))
     for run in runs:

@@ -5,10 +5,8 @@ import csv
 import json
 import re
 import runpy
-import sys
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -415,23 +413,6 @@ def test_every_command_of_the_card_names_the_data(bundle):
     commands = [line for line in block.splitlines() if "monai.bundle run" in line]
     assert len(commands) >= 7
     assert [line for line in commands if "--dataset_dir /data/" not in line] == []
-
-
-@pytest.fixture
-def line_of(monkeypatch):
-    """The line that ``python -m monai.bundle run`` would end with, as its SystemExit's code."""
-    monkeypatch.setattr(
-        sys.modules["__main__"], "__spec__", SimpleNamespace(name="monai.bundle.__main__"), raising=False
-    )
-
-    def line(bundle, config, **overrides):
-        with pytest.raises(SystemExit) as caught:
-            run(bundle, config, **overrides)
-        assert isinstance(caught.value.code, str)
-        assert len(caught.value.code.splitlines()) == 1
-        return caught.value.code
-
-    return line
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import csv
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -37,22 +36,6 @@ def run(bundle, config, **overrides):
     workflow.initialize()
     workflow.run()
     workflow.finalize()
-
-
-@pytest.fixture
-def line_of(monkeypatch):
-    """The line that ``python -m monai.bundle run`` would end with, as its SystemExit's code."""
-    spec = SimpleNamespace(name="monai.bundle.__main__")
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec, raising=False)
-
-    def line(bundle, config, **overrides):
-        with pytest.raises(SystemExit) as caught:
-            run(bundle, config, **overrides)
-        assert isinstance(caught.value.code, str)
-        assert len(caught.value.code.splitlines()) == 1
-        return caught.value.code
-
-    return line
 
 
 def weights_of(bundle, folder, **changes):
