@@ -19,7 +19,7 @@ from monai_patchgrow.data.seeded import SeededDataLoader
 from monai_patchgrow.data.slide_tiles import SlideTiles
 from monai_patchgrow.data.slides_csv import read_slides_csv
 from monai_patchgrow.data.task import Case, DataError, DecathlonTask
-from monai_patchgrow.data.thumbnail import coarse_thumbnail, thumbnail
+from monai_patchgrow.data.thumbnails import coarse_thumbnail, thumbnail
 from monai_patchgrow.data.tiff_tiles import TiffTiles
 from monai_patchgrow.data.tiff_writer import write_tiled_tiff
 from monai_patchgrow.data.tile_formats import open_tiles

@@ -13,7 +13,7 @@ from torch.utils.data import default_collate
 
 from monai_patchgrow.data.full_scale import full_scale
 from monai_patchgrow.data.painted_tiles import PaintedTiles
-from monai_patchgrow.data.thumbnail import coarse_thumbnail
+from monai_patchgrow.data.thumbnails import coarse_thumbnail
 from monai_patchgrow.data.tile_formats import open_tiles
 from monai_patchgrow.data.tiles import TileSource
 

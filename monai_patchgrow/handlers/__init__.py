@@ -7,9 +7,9 @@ from monai_patchgrow.handlers.compilation import CompilationLog
 from monai_patchgrow.handlers.engine_output import LossOutput
 from monai_patchgrow.handlers.evidence_maps import EvidenceMaps
 from monai_patchgrow.handlers.gradient_clipping import GradientClipping
-from monai_patchgrow.handlers.image_scores import image_scores
 from monai_patchgrow.handlers.latent_images import LatentImages
 from monai_patchgrow.handlers.loss_scaling import LossScaling, amp_dtype
+from monai_patchgrow.handlers.metric_inputs import image_scores
 from monai_patchgrow.handlers.patch_growth import PatchGrowth
 from monai_patchgrow.handlers.patchgd_log import PatchGDLog
 from monai_patchgrow.handlers.prediction_table import PredictionTable

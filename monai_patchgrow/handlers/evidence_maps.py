@@ -13,9 +13,9 @@ from ignite.engine import Engine, Events
 from PIL import Image
 from torch import Tensor, nn
 
-from monai_patchgrow.data.thumbnail import PlaneTiles, coarse_thumbnail
+from monai_patchgrow.data.thumbnails import PlaneTiles, coarse_thumbnail
 from monai_patchgrow.data.tiles import TileSource, as_tile_source
-from monai_patchgrow.networks.cell_evidence import cell_evidence
+from monai_patchgrow.networks.evidence import cell_evidence
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 
 __all__ = ["EvidenceMaps", "draw_evidence"]

@@ -2,12 +2,12 @@
 
 from monai_patchgrow.networks.attention_pooling import AttentionPoolingHead
 from monai_patchgrow.networks.backbones import backbone, backbone_rule
-from monai_patchgrow.networks.cell_evidence import cell_evidence
 from monai_patchgrow.networks.check import check_network
 from monai_patchgrow.networks.deep_supervision import DeepSupervision
+from monai_patchgrow.networks.evidence import cell_evidence
 from monai_patchgrow.networks.heads import classification_head
 from monai_patchgrow.networks.patch_classifier import PatchClassifier
-from monai_patchgrow.networks.patch_rule import PatchRule, patch_rule
+from monai_patchgrow.networks.patch_rules import PatchRule, patch_rule
 from monai_patchgrow.networks.patchgd_heads import ConvHead, MeanPoolingHead
 from monai_patchgrow.networks.plain_cnn import PlainCNN
 from monai_patchgrow.networks.position_embedding import allow_smaller_patches

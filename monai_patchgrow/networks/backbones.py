@@ -13,7 +13,7 @@ from monai.networks.nets import resnet18, resnet34, resnet50
 from monai.networks.utils import replace_modules
 from torch import nn
 
-from monai_patchgrow.networks.patch_rule import PatchRule
+from monai_patchgrow.networks.patch_rules import PatchRule
 from monai_patchgrow.networks.plain_cnn import PlainCNN
 from monai_patchgrow.networks.pretrained import load_pretrained
 from monai_patchgrow.networks.small_cnn import SmallCNN

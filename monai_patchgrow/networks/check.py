@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_patchgrow.networks.deep_supervision import DeepSupervision
-from monai_patchgrow.networks.patch_rule import PatchRule, patch_rule
+from monai_patchgrow.networks.patch_rules import PatchRule, patch_rule
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.growth import check_patch_size
 from monai_patchgrow.schedules.table import format_size

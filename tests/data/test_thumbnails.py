@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from monai_patchgrow.data import PaintedTiles, SlideTiles, TensorTiles, TiffTiles, coarse_thumbnail, thumbnail
-from monai_patchgrow.data.thumbnail import PlaneTiles
+from monai_patchgrow.data.thumbnails import PlaneTiles
 
 
 def test_a_small_image_stays_as_it_is():
