@@ -2,6 +2,8 @@
 # Makes the environment, then runs every check, also after one has failed, and says at the end which failed.
 #
 #   bash scripts/test.sh [PYTEST ARGUMENTS]     for example -k growth
+#
+# PYTHON=/path/to/python3 names the interpreter; an environment of another one is made anew.
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit 1
 . scripts/environment.sh
@@ -22,6 +24,9 @@ doctests() {
   [ $status = 5 ] || return $status # 5: no docstring holds an example
 }
 
+used=$("$python" -c 'import platform, torch; print("Python", platform.python_version(), "with torch", torch.__version__)')
+echo "checking with $used"
+
 check "ruff check" "$python" -m ruff check .
 check "ruff format" "$python" -m ruff format --check .
 check "mypy" "$python" -m mypy
@@ -30,7 +35,7 @@ check "tests" "$python" -m pytest --timeout 300 "$@"
 
 echo
 if [ ${#failed[@]} -gt 0 ]; then
-  printf 'failed: %s\n' "${failed[@]}" >&2
+  printf "failed with $used: %s\n" "${failed[@]}" >&2
   exit 1
 fi
-echo "all checks passed"
+echo "all checks passed with $used"

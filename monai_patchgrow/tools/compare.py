@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_patchgrow.tools import logged_bundle
 from monai_patchgrow.tools.report import Run, dice_table, plot_dice, read_run, summary_json
 
 __all__ = ["compare", "train"]
@@ -62,8 +63,8 @@ def train(
 ) -> None:
     """Run a training bundle in a process of its own, as ``python -m monai.bundle run`` does on the command line.
 
-    Its log goes to ``output_dir/train.log``; progress bars and errors stay on the terminal. Preprocessed cases are
-    kept in `cache_dir`, for other runs too.
+    Its log goes to ``output_dir/train.log``, a traceback too; progress bars and the one line of an error stay on the
+    terminal. Preprocessed cases are kept in `cache_dir`, for other runs too.
 
     Raises:
         SystemExit: the run failed, with its exit code; it has said why.
@@ -75,9 +76,12 @@ def train(
     overrides = {**{name: str(Path(folder).absolute()) for name, folder in folders.items()}, **settings}
     # Of all warnings only the schedule's, that it merged stages.
     quiet = ["-W", "ignore", "-W", "default:max_epochs"]
-    command = [sys.executable, *quiet, "-m", "monai.bundle", "run", "--config_file", str(config)]
-    with (output / "train.log").open("w") as log:
-        process = subprocess.run([*command, *_as_arguments(overrides)], stdout=log, check=False)
+    log = output / "train.log"
+    command = [sys.executable, *quiet, "-m", logged_bundle.__name__, str(log), "run", "--config_file", str(config)]
+    with log.open("w") as stdout:
+        process = subprocess.run([*command, *_as_arguments(overrides)], stdout=stdout, check=False)
+    if process.returncode < 0:
+        raise SystemExit(f"error: the training was ended by signal {-process.returncode} (its log: {log})")
     if process.returncode:
         raise SystemExit(process.returncode)
 

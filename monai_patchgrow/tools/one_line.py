@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["complain", "one_line_config_errors", "one_line_errors"]
+__all__ = ["complain", "one_line_config_errors", "one_line_errors", "reason_of"]
 
 _logger = logging.getLogger(__name__)
 
@@ -53,6 +53,23 @@ def complain(message: str) -> None:
     if _is_command():
         sys.stderr.write(f"error: {line}\n")
         sys.stderr.flush()
+
+
+def reason_of(error: BaseException) -> str:
+    """Say in one line what went wrong first: the error that the others were raised from.
+
+    >>> try:
+    ...     try:
+    ...         {}["total_stride"]
+    ...     except KeyError as error:
+    ...         raise RuntimeError("Failed to evaluate") from error
+    ... except RuntimeError as error:
+    ...     print(reason_of(error))
+    KeyError: 'total_stride'
+    """
+    while (origin := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
+        error = origin
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _is_command() -> bool:

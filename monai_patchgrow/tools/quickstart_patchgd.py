@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import resource
 import sys
+import traceback
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from monai.bundle import ConfigWorkflow
 
 from monai_patchgrow.data.digits import read_digits
 from monai_patchgrow.handlers.run_log import read_history
+from monai_patchgrow.tools.one_line import reason_of
 from monai_patchgrow.tools.patchgd_report import PatchGDRun, plot_errors, result_table
 
 __all__ = ["quickstart_patchgd"]
@@ -74,7 +76,7 @@ def quickstart_patchgd(
 
     Raises:
         ValueError: digits that can't be read; nothing has been trained then.
-        RuntimeError: a training that failed; its log says why.
+        SystemExit: a training that failed, with the reason and its log's path.
     """
     folder = Path(output_dir)
     read_digits(digits, "val")
@@ -104,29 +106,44 @@ def _train_apart(bundle: Path, settings: Mapping[str, Any]) -> int:
     process.start()
     sender.close()
     try:
-        return int(receiver.recv())
+        result = receiver.recv()
     except EOFError:
-        raise RuntimeError(f"the training in {settings['output_dir']} failed: see its train.log") from None
+        result = "the training has ended without a word"
     finally:
         process.join()
+    if isinstance(result, str):
+        raise SystemExit(f"error: {result} (its log: {_log_of(settings)})")
+    return int(result)
 
 
 def _train(bundle: str, settings: dict[str, Any], sender: Any) -> None:
-    """Run the bundle, its log in ``train.log``, and send the peak memory."""
-    configs = Path(bundle) / "configs"
-    files = ["train.json", *(["gradient_descent.json"] if "shrink_to" in settings else [])]
+    """Run the bundle, its log in ``train.log``, and send the peak memory in bytes, or why it failed."""
     warnings.simplefilter("ignore")
-    with (Path(settings["output_dir"]) / "train.log").open("w") as log:
+    with _log_of(settings).open("w") as log:
         os.dup2(log.fileno(), 1)  # stdout itself: MONAI's loggers have got hold of the stream
-        workflow = ConfigWorkflow([str(configs / file) for file in files], workflow_type="train", **settings)
-        workflow.initialize()
-        network = workflow.parser.get_parsed_content("network")
-        network.encoder(torch.zeros(1, 1, _PATCH, _PATCH)).sum().backward()  # what the first step of any run loads
-        network.zero_grad(set_to_none=True)
-        before = _peak_bytes()
-        workflow.run()
-        workflow.finalize()
-        sender.send(_peak_bytes() - before)
+        try:
+            sender.send(_peak_of_training(Path(bundle) / "configs", settings))
+        except Exception as error:
+            traceback.print_exc(file=log)
+            sender.send(reason_of(error))
+
+
+def _peak_of_training(configs: Path, settings: dict[str, Any]) -> int:
+    """Run the bundle; returns the bytes that training took beyond what the process had."""
+    files = ["train.json", *(["gradient_descent.json"] if "shrink_to" in settings else [])]
+    workflow = ConfigWorkflow([str(configs / file) for file in files], workflow_type="train", **settings)
+    workflow.initialize()
+    network = workflow.parser.get_parsed_content("network")
+    network.encoder(torch.zeros(1, 1, _PATCH, _PATCH)).sum().backward()  # what the first step of any run loads
+    network.zero_grad(set_to_none=True)
+    before = _peak_bytes()
+    workflow.run()
+    workflow.finalize()
+    return _peak_bytes() - before
+
+
+def _log_of(settings: Mapping[str, Any]) -> Path:
+    return Path(settings["output_dir"]) / "train.log"
 
 
 def _peak_bytes() -> int:

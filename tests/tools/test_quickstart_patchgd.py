@@ -26,7 +26,12 @@ def test_digits_that_are_not_there_are_one_line(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_training_that_fails_says_where_its_log_is(tmp_path, monkeypatch):
+def test_a_training_that_fails_is_one_line_with_its_log(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_SETTINGS", {**module._SETTINGS, **TINY, "sampling": 0})
-    with pytest.raises(RuntimeError, match=r"the training in .*PatchGD_512_px failed: see its train\.log"):
-        module.quickstart_patchgd(BUNDLE, epochs=1, output_dir=tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main(["quickstart_patchgd", str(BUNDLE), "--epochs", "1", "--output_dir", str(tmp_path)])
+    log = tmp_path / "PatchGD_512_px" / "train.log"
+    assert caught.value.code.startswith("error: ValueError: ")
+    assert caught.value.code.endswith(f"(its log: {log})")
+    assert len(caught.value.code.splitlines()) == 1
+    assert "Traceback" in log.read_text()
