@@ -64,6 +64,22 @@ idle = sys.argv[2] == "gpu" and version("torch").endswith("+cpu")
 sys.exit(idle or not bound.contains(version("torch"), prereleases=True))
 '
 
+# Fails where a package lacks another that it needs. (pip check itself fails, from pip 24 on, at the tags of itk 5.4.7.)
+complete='
+import sys
+from importlib.metadata import PackageNotFoundError, distributions, version
+from pip._vendor.packaging.requirements import Requirement
+for package in distributions():
+    for need in map(Requirement, package.requires or ()):
+        if need.marker is None or need.marker.evaluate({"extra": ""}):
+            try:
+                have = version(need.name)
+            except PackageNotFoundError:
+                have = None
+            if have is None or not need.specifier.contains(have, prereleases=True):
+                sys.exit("ERROR: %s needs %s, got %s" % (package.metadata["Name"], need, have))
+'
+
 # ---- talking ----
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -192,7 +208,7 @@ install_rest() {
 
 # The package itself is left out: a slip in its code is no fault of the environment.
 works() {
-  pip check && [ -x "$venv/bin/patchgrow" ] && "$venv/bin/python" -I -c 'import ignite, itk, monai, nibabel, torch'
+  "$venv/bin/python" -I -c "$complete" && [ -x "$venv/bin/patchgrow" ] && "$venv/bin/python" -I -c 'import ignite, itk, monai, nibabel, torch'
 }
 
 warn_of_idle_gpu() {
