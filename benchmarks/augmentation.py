@@ -20,7 +20,7 @@ from results_file import table, write_results
 from task04 import PLAN, find_task04, make_trainer
 
 from monai_patchgrow.schedules import GrowthSchedule, Stage
-from monai_patchgrow.schedules.table import format_size
+from monai_patchgrow.schedules.arguments import format_size
 from monai_patchgrow.transforms import AugmentationRecipe, BatchAugmentation, RandPatchesd, concatenate_patches
 
 RECIPE = AugmentationRecipe.nnunet(PLAN["patch_size"], through_plane_axis=PLAN["axis_order"][0])

@@ -18,9 +18,9 @@ import fire
 from results_file import table, write_results
 from task04 import BUNDLE, find_task04
 
-from monai_patchgrow.schedules.table import format_size
-from monai_patchgrow.tools.compare import train
-from monai_patchgrow.tools.report import Run, plot_dice, read_run, summary_json
+from monai_patchgrow.schedules.arguments import format_size
+from monai_patchgrow.tools.compare.compare import train
+from monai_patchgrow.tools.compare.report import Run, plot_dice, read_run, summary_json
 
 SETTINGS: dict[str, Any] = {
     "batch_size": 2,

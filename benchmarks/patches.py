@@ -18,7 +18,7 @@ from monai.data import MetaTensor
 from monai.transforms import ClassesToIndicesd, FgBgToIndicesd, RandCropByPosNegLabeld
 from results_file import table, write_results
 
-from monai_patchgrow.schedules.table import format_size
+from monai_patchgrow.schedules.arguments import format_size
 from monai_patchgrow.transforms import AugmentationRecipe, RandPatchesd
 from monai_patchgrow.transforms.patches import LOCATIONS_PER_CLASS
 

@@ -25,7 +25,7 @@ from results_file import table, write_results
 from torch import Tensor, nn
 
 from monai_patchgrow.data import PaintedTiles, PhantomSlide, TileSource, coarse_thumbnail, open_tiles
-from monai_patchgrow.data.phantom_slide import GLASS
+from monai_patchgrow.data.synthetic.phantom_slides import GLASS
 from monai_patchgrow.engines.patchgd import patchgd_pass
 from monai_patchgrow.networks import backbone, classification_head
 from monai_patchgrow.schedules import PatchGrid

@@ -26,7 +26,7 @@ from results_file import table, write_results
 from torch import Tensor, nn
 
 from monai_patchgrow.data import UltraMNIST, read_digits
-from monai_patchgrow.data.background import share_constant
+from monai_patchgrow.data.tiles.constant import share_constant
 from monai_patchgrow.engines.patchgd import patchgd_pass
 from monai_patchgrow.engines.patchgd.chunks import Sampling
 from monai_patchgrow.losses import OrdinalLoss, ordinal_grades

@@ -34,10 +34,10 @@ import torch
 from results_file import table, write_results
 from torch import nn
 
-from monai_patchgrow.data.tiff_tiles import TiffTiles
+from monai_patchgrow.data.tiles.tiff import TiffTiles
 from monai_patchgrow.engines.patchgd import patchgd_pass
 from monai_patchgrow.networks import classification_head
-from monai_patchgrow.networks.small_cnn import SmallCNN
+from monai_patchgrow.networks.encoders.cnn import SmallCNN
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 from monai_patchgrow.state.latent_grid import LatentGrid
 

@@ -30,8 +30,8 @@ from results_file import table, write_results
 from task04 import PLAN, find_task04, make_trainer
 
 from monai_patchgrow.schedules import GrowthSchedule
-from monai_patchgrow.schedules.cost import patch_voxels
-from monai_patchgrow.schedules.table import format_size
+from monai_patchgrow.schedules.arguments import format_size
+from monai_patchgrow.schedules.stage import patch_voxels
 
 PARTS = ("waiting", "augmenting", "forward", "loss", "backward", "optimiser", "rest")
 WORK = ("forward", "backward", "optimiser")

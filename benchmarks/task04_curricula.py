@@ -21,8 +21,8 @@ from results_file import table, write_results
 from task04 import BUNDLE, PLAN, find_task04
 
 from monai_patchgrow.schedules import GrowthSchedule
-from monai_patchgrow.tools.compare import train
-from monai_patchgrow.tools.report import Run, dice_table, plot_dice, read_run, summary_json
+from monai_patchgrow.tools.compare.compare import train
+from monai_patchgrow.tools.compare.report import Run, dice_table, plot_dice, read_run, summary_json
 
 SETTINGS = {"features": [16, 32, 64, 128], "batch_size": 2, "fold": 0}
 

@@ -25,13 +25,13 @@ import zarr
 from monai.data import WSIReader
 from results_file import table, write_results
 
-from monai_patchgrow.data.array_tiles import MemmapTiles, ZarrTiles
-from monai_patchgrow.data.phantom_slide import GLASS, PhantomSlide
-from monai_patchgrow.data.slide_tiles import SlideTiles
-from monai_patchgrow.data.tiff_tiles import TiffTiles
-from monai_patchgrow.data.tiff_writer import write_tiled_tiff
-from monai_patchgrow.data.tile_cells import Cell
-from monai_patchgrow.data.tiles import TensorTiles
+from monai_patchgrow.data.synthetic.phantom_slides import GLASS, PhantomSlide
+from monai_patchgrow.data.tiles.array import MemmapTiles, ZarrTiles
+from monai_patchgrow.data.tiles.cells import Cell
+from monai_patchgrow.data.tiles.slide import SlideTiles
+from monai_patchgrow.data.tiles.source import TensorTiles
+from monai_patchgrow.data.tiles.tiff import TiffTiles
+from monai_patchgrow.data.tiles.write import write_tiled_tiff
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 
 PATCH = 256

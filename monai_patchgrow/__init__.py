@@ -32,7 +32,19 @@ _HOMES = {
     "PatchGrowth": "monai_patchgrow.handlers.patch_growth",
     "PatchSize": "monai_patchgrow.state.patch_size",
 }
-_FLOORS = ("schedules", "state", "transforms", "data", "networks", "handlers", "engines", "tools")
+_FLOORS = (
+    "schedules",
+    "state",
+    "losses",
+    "metrics",
+    "transforms",
+    "data",
+    "networks",
+    "handlers",
+    "engines",
+    "bundle",
+    "tools",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 
 import fire
 
+from monai_patchgrow.bundle.one_line import one_line_errors
 from monai_patchgrow.schedules import GrowthSchedule
-from monai_patchgrow.tools.one_line import one_line_errors
 
 __all__ = ["main"]
 
@@ -89,7 +89,7 @@ def quickstart(
         output_dir: gets the runs, the table and the picture
         seed: seed of both runs
     """
-    from monai_patchgrow.tools.quickstart import quickstart as run
+    from monai_patchgrow.tools.compare.quickstart import quickstart as run
 
     return run(bundle, data=data, curriculum=curriculum, epochs=epochs, output_dir=output_dir, seed=seed)
 
@@ -112,7 +112,7 @@ def quickstart_patchgd(
         output_dir: gets the runs, the table and the picture
         seed: seed of all runs
     """
-    from monai_patchgrow.tools.quickstart_patchgd import quickstart_patchgd as run
+    from monai_patchgrow.tools.compare.quickstart_patchgd import quickstart_patchgd as run
 
     return run(bundle, digits=digits, epochs=epochs, whole=whole, output_dir=output_dir, seed=seed)
 
@@ -127,8 +127,8 @@ def bundle(plans: str, dataset: str, output: str, configuration: str = "3d_fullr
         configuration: 3d_fullres, 3d_lowres or 2d
         orientation: codes of the axes along which most images are stored; all are turned to it
     """
-    from monai_patchgrow.tools.nnunet_plans import read_nnunet_plan
-    from monai_patchgrow.tools.render_bundle import BundleCard, render_bundle, write_bundle
+    from monai_patchgrow.tools.render.bundle import BundleCard, render_bundle, write_bundle
+    from monai_patchgrow.tools.render.nnunet_plans import read_nnunet_plan
 
     plan = read_nnunet_plan(str(plans), str(dataset), configuration=str(configuration), orientation=str(orientation))
     return str(write_bundle(render_bundle(plan, BundleCard.of(plan)), str(output)))

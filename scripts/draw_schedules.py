@@ -11,8 +11,8 @@ from matplotlib.patches import Rectangle
 from render_bundles import BUNDLES, read_tasks
 
 from monai_patchgrow import GrowthSchedule
-from monai_patchgrow.schedules.table import format_size
-from monai_patchgrow.tools.render_bundle import bundle_name, default_schedule
+from monai_patchgrow.schedules.arguments import format_size
+from monai_patchgrow.tools.render.bundle import bundle_name, default_schedule
 
 COLOUR, PALE = "#2a6f97", "#a9d6e5"
 WIDEST = 54  # epochs on the axis that the largest patch of a picture takes

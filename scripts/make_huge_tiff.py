@@ -11,8 +11,8 @@ import sys
 
 import fire
 
-from monai_patchgrow.data.phantom_slide import PhantomSlide
-from monai_patchgrow.data.tiff_writer import write_tiled_tiff
+from monai_patchgrow.data.synthetic.phantom_slides import PhantomSlide
+from monai_patchgrow.data.tiles.write import write_tiled_tiff
 
 
 def make(path: str, *, size: int = 32768, seed: int = 0, tile_size: int = 256, level: int = 1) -> None:

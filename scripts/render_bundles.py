@@ -1,4 +1,4 @@
-"""Renders the bundles from bundles/templates and the task tables beside it, in place.
+"""Renders the bundles from the package's templates and the task tables beside the bundles, in place.
 
 python scripts/render_bundles.py
 """
@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from monai_patchgrow.tools.nnunet_plans import plan_of
-from monai_patchgrow.tools.render_bundle import BundleCard, bundle_name, render_bundle
-from monai_patchgrow.tools.render_classification import render_classification
-from monai_patchgrow.tools.segmentation_plan import SegmentationPlan
+from monai_patchgrow.tools.render.bundle import BundleCard, bundle_name, render_bundle
+from monai_patchgrow.tools.render.classification import render_classification
+from monai_patchgrow.tools.render.nnunet_plans import plan_of
+from monai_patchgrow.tools.render.segmentation_plan import SegmentationPlan
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
 

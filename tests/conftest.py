@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_patchgrow.data.phantom import write_phantom_task
+from monai_patchgrow.data.synthetic.phantom import write_phantom_task
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

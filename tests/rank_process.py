@@ -26,11 +26,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 import monai_patchgrow as patchgrow
 from monai_patchgrow import handlers, transforms
+from monai_patchgrow.bundle.ranks import check_ranks, join_ranks, leave_ranks
 from monai_patchgrow.data import SeededDataLoader, cases_of_rank
-from monai_patchgrow.data.rank_share import slice_of_rank
+from monai_patchgrow.data.loading.rank_share import slice_of_rank
 from monai_patchgrow.losses import loss_over_ranks
 from monai_patchgrow.networks import DeepSupervision, allow_single_voxel
-from monai_patchgrow.tools.ranks import check_ranks, join_ranks, leave_ranks
 
 FULL_PATCH = (8, 8, 16)
 EPOCHS = 4

@@ -33,7 +33,7 @@ def processes():
     """Starts processes from one that has imported what they need, and nothing else."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["ignite.distributed", "monai.engines", "monai.handlers", "monai_patchgrow.tools.ranks"]
+        ["ignite.distributed", "monai.engines", "monai.handlers", "monai_patchgrow.bundle.ranks"]
     )
     return context
 

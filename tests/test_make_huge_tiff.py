@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_patchgrow.data.tiff_tiles import TiffTiles
+from monai_patchgrow.data.tiles.tiff import TiffTiles
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_huge_tiff.py"
 pytest.importorskip("tifffile", reason="needs the extra tiff")

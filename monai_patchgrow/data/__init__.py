@@ -1,33 +1,31 @@
 """Where patches come from: data sets on disk and synthetic ones."""
 
-from monai_patchgrow.data.array_tiles import ArrayTiles, MemmapTiles, ZarrTiles
-from monai_patchgrow.data.background import share_constant
-from monai_patchgrow.data.decathlon import read_task
-from monai_patchgrow.data.digits import read_digits
-from monai_patchgrow.data.folds import split_cases
-from monai_patchgrow.data.labelled_images import find_images, read_labelled_images, split_images
-from monai_patchgrow.data.load_image import OpenImaged
-from monai_patchgrow.data.painted_tiles import PaintedTiles
-from monai_patchgrow.data.phantom import phantom_case, write_phantom_task
-from monai_patchgrow.data.phantom_like import PhantomKind, write_phantom_like
-from monai_patchgrow.data.phantom_slide import PhantomSlide
-from monai_patchgrow.data.phantom_slides import write_phantom_slides
-from monai_patchgrow.data.preprocessed import PreprocessedDataset
-from monai_patchgrow.data.random_turns import RandTurnTilesd
-from monai_patchgrow.data.rank_share import cases_of_rank
-from monai_patchgrow.data.seeded import SeededDataLoader
-from monai_patchgrow.data.slide_tiles import SlideTiles
-from monai_patchgrow.data.slides_csv import read_slides_csv
-from monai_patchgrow.data.task import Case, DataError, DecathlonTask
-from monai_patchgrow.data.thumbnails import coarse_thumbnail, thumbnail
-from monai_patchgrow.data.tiff_tiles import TiffTiles
-from monai_patchgrow.data.tiff_writer import write_tiled_tiff
-from monai_patchgrow.data.tile_formats import open_tiles
-from monai_patchgrow.data.tile_items import OpenTilesd, PaintBackgroundd, collate_tiles
-from monai_patchgrow.data.tiles import TensorTiles, TileSource, as_tile_source
-from monai_patchgrow.data.turned_tiles import TurnedTiles
-from monai_patchgrow.data.ultramnist import UltraMNIST
-from monai_patchgrow.data.verification import verify_cases
+from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.data.loading.preprocessed import PreprocessedDataset
+from monai_patchgrow.data.loading.rank_share import cases_of_rank
+from monai_patchgrow.data.loading.seeded import SeededDataLoader
+from monai_patchgrow.data.synthetic.digits import read_digits
+from monai_patchgrow.data.synthetic.phantom import phantom_case, write_phantom_task
+from monai_patchgrow.data.synthetic.phantom_like import PhantomKind, write_phantom_like
+from monai_patchgrow.data.synthetic.phantom_slides import PhantomSlide, write_phantom_slides
+from monai_patchgrow.data.synthetic.ultramnist import UltraMNIST
+from monai_patchgrow.data.tasks.decathlon import read_task
+from monai_patchgrow.data.tasks.folds import split_cases
+from monai_patchgrow.data.tasks.labelled_images import find_images, read_labelled_images, split_images
+from monai_patchgrow.data.tasks.labels_csv import read_slides_csv
+from monai_patchgrow.data.tasks.task import Case, DecathlonTask
+from monai_patchgrow.data.tasks.verification import verify_cases
+from monai_patchgrow.data.tiles.array import ArrayTiles, MemmapTiles, ZarrTiles
+from monai_patchgrow.data.tiles.constant import share_constant
+from monai_patchgrow.data.tiles.items import OpenTilesd, PaintBackgroundd, collate_tiles
+from monai_patchgrow.data.tiles.open import OpenImaged, open_tiles
+from monai_patchgrow.data.tiles.painted import PaintedTiles
+from monai_patchgrow.data.tiles.slide import SlideTiles
+from monai_patchgrow.data.tiles.source import TensorTiles, TileSource, as_tile_source
+from monai_patchgrow.data.tiles.thumbnail import coarse_thumbnail, thumbnail
+from monai_patchgrow.data.tiles.tiff import TiffTiles
+from monai_patchgrow.data.tiles.turned import RandTurnTilesd, TurnedTiles
+from monai_patchgrow.data.tiles.write import write_tiled_tiff
 
 __all__ = [
     "ArrayTiles",

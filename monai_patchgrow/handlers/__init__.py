@@ -2,22 +2,22 @@
 
 from monai_patchgrow.handlers.batch_augmentation import AugmentBatches
 from monai_patchgrow.handlers.checkpoint import BestWeights, ResumableRun
-from monai_patchgrow.handlers.class_metrics import balanced_accuracy, mean_roc_auc
 from monai_patchgrow.handlers.compilation import CompilationLog
 from monai_patchgrow.handlers.engine_output import LossOutput
-from monai_patchgrow.handlers.evidence_maps import EvidenceMaps
 from monai_patchgrow.handlers.gradient_clipping import GradientClipping
-from monai_patchgrow.handlers.latent_images import LatentImages
 from monai_patchgrow.handlers.loss_scaling import LossScaling, amp_dtype
-from monai_patchgrow.handlers.metric_inputs import image_scores
 from monai_patchgrow.handlers.patch_growth import PatchGrowth
-from monai_patchgrow.handlers.patchgd_log import PatchGDLog
-from monai_patchgrow.handlers.prediction_table import PredictionTable
+from monai_patchgrow.handlers.patchgd.evidence_maps import EvidenceMaps
+from monai_patchgrow.handlers.patchgd.latent_images import LatentImages
+from monai_patchgrow.handlers.patchgd.log import PatchGDLog
+from monai_patchgrow.handlers.patchgd.prediction_table import PredictionTable
 from monai_patchgrow.handlers.progress import GrowthProgress
-from monai_patchgrow.handlers.quadratic_kappa import QuadraticKappa
 from monai_patchgrow.handlers.reproducibility import Reproducibility
 from monai_patchgrow.handlers.run_log import RunLog
 from monai_patchgrow.handlers.throughput import Throughput
+from monai_patchgrow.metrics.class_metrics import balanced_accuracy, mean_roc_auc
+from monai_patchgrow.metrics.inputs import image_scores
+from monai_patchgrow.metrics.quadratic_kappa import QuadraticKappa
 
 __all__ = [
     "AugmentBatches",

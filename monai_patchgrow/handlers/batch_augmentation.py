@@ -7,7 +7,7 @@ from typing import Any
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
-from monai_patchgrow.data.seeded import SeededDataLoader, mix_seed
+from monai_patchgrow.data.loading.seeded import SeededDataLoader, mix_seed
 from monai_patchgrow.handlers.reproducibility import seed_of
 from monai_patchgrow.transforms.augment import BatchAugmentation
 

@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from torch import nn
 
-from monai_patchgrow.handlers.files import save_whole, set_aside
+from monai_patchgrow.data.whole_files import save_whole, set_aside
 
 __all__ = ["BestWeights", "ResumableRun"]
 

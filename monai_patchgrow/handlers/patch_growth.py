@@ -10,7 +10,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.data import ThreadDataLoader
 
-from monai_patchgrow.data.seeded import SeededDataLoader
+from monai_patchgrow.data.loading.seeded import SeededDataLoader
 from monai_patchgrow.handlers.redraw import redrawn
 from monai_patchgrow.handlers.reproducibility import seed_of
 from monai_patchgrow.handlers.stage_batch import check_patches, keep_patches

@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 from monai_patchgrow.handlers.engine_output import loss_of
-from monai_patchgrow.schedules.table import format_size
+from monai_patchgrow.schedules.arguments import format_size
 
 __all__ = ["GrowthProgress"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from monai_patchgrow.data.seeded import SeededDataLoader, mix_seed
+from monai_patchgrow.data.loading.seeded import SeededDataLoader, mix_seed
 from monai_patchgrow.handlers.redraw import redrawn
 
 __all__ = ["Reproducibility", "seed_of"]

@@ -1,23 +1,21 @@
 """Floor 2: what a network needs to be trained on small patches, and PatchGD's encoders and heads."""
 
-from monai_patchgrow.networks.attention_pooling import AttentionPoolingHead
-from monai_patchgrow.networks.backbones import backbone, backbone_rule
 from monai_patchgrow.networks.check import check_network
-from monai_patchgrow.networks.deep_supervision import DeepSupervision
-from monai_patchgrow.networks.evidence import cell_evidence
-from monai_patchgrow.networks.heads import classification_head
+from monai_patchgrow.networks.encoders.by_name import backbone, backbone_rule
+from monai_patchgrow.networks.encoders.cnn import PlainCNN, SmallCNN
+from monai_patchgrow.networks.encoders.pretrained import PretrainedReport, load_pretrained
+from monai_patchgrow.networks.encoders.vit import ViTEncoder
+from monai_patchgrow.networks.heads.by_name import classification_head
+from monai_patchgrow.networks.heads.conv import ConvHead
+from monai_patchgrow.networks.heads.evidence import cell_evidence
+from monai_patchgrow.networks.heads.pooling import AttentionPoolingHead, MeanPoolingHead, SumPoolingHead
 from monai_patchgrow.networks.patch_classifier import PatchClassifier
 from monai_patchgrow.networks.patch_rules import PatchRule, patch_rule
-from monai_patchgrow.networks.patchgd_heads import ConvHead, MeanPoolingHead
-from monai_patchgrow.networks.plain_cnn import PlainCNN
-from monai_patchgrow.networks.position_embedding import allow_smaller_patches
-from monai_patchgrow.networks.pretrained import PretrainedReport, load_pretrained
-from monai_patchgrow.networks.single_voxel_norm import allow_single_voxel
-from monai_patchgrow.networks.small_cnn import SmallCNN
-from monai_patchgrow.networks.sum_pooling import SumPoolingHead
-from monai_patchgrow.networks.training import training_network
-from monai_patchgrow.networks.vit_encoder import ViTEncoder
-from monai_patchgrow.networks.window_offsets import keep_window_offsets
+from monai_patchgrow.networks.surgery.deep_supervision import DeepSupervision
+from monai_patchgrow.networks.surgery.position_embedding import allow_smaller_patches
+from monai_patchgrow.networks.surgery.prepare import training_network
+from monai_patchgrow.networks.surgery.single_voxel_norm import allow_single_voxel
+from monai_patchgrow.networks.surgery.window_offsets import keep_window_offsets
 
 __all__ = [
     "AttentionPoolingHead",

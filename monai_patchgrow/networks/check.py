@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from monai_patchgrow.networks.deep_supervision import DeepSupervision
 from monai_patchgrow.networks.patch_rules import PatchRule, patch_rule
+from monai_patchgrow.networks.surgery.deep_supervision import DeepSupervision
 from monai_patchgrow.schedules import GrowthSchedule
+from monai_patchgrow.schedules.arguments import format_size
 from monai_patchgrow.schedules.growth import check_patch_size
-from monai_patchgrow.schedules.table import format_size
 
 __all__ = ["check_network"]
 

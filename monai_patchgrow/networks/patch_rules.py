@@ -11,8 +11,8 @@ from monai.networks.nets import UNETR, AttentionUnet, BasicUNet, DynUNet, SegRes
 from monai.utils import ensure_tuple_rep
 from torch import nn
 
-from monai_patchgrow.networks.deep_supervision import DeepSupervision
-from monai_patchgrow.schedules.growth import parse_sizes
+from monai_patchgrow.networks.surgery.deep_supervision import DeepSupervision
+from monai_patchgrow.schedules.arguments import parse_sizes
 
 __all__ = ["PatchRule", "patch_rule"]
 

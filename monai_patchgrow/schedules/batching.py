@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from monai_patchgrow.schedules.cost import patch_voxels
+from monai_patchgrow.schedules.stage import patch_voxels
 
 __all__ = ["fill_voxel_budget", "keep_batch_size", "plan_backwards"]
 

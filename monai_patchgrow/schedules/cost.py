@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from monai_patchgrow.schedules.plan import GrowthSchedule, Stage
+from monai_patchgrow.schedules.stage import Stage, StagePlan, patch_voxels
 
-__all__ = ["patch_voxels", "plan_voxels", "relative_voxels", "stage_voxels"]
-
-
-def patch_voxels(patch_size: Sequence[int]) -> int:
-    """Return the voxels of one patch.
-
-    Example:
-        >>> patch_voxels((16, 8, 8))
-        1024
-    """
-    return math.prod(patch_size)
+__all__ = ["relative_voxels", "stage_voxels"]
 
 
 def stage_voxels(stage: Stage, *, iterations_per_epoch: int = 1) -> int:
@@ -38,21 +24,7 @@ def stage_voxels(stage: Stage, *, iterations_per_epoch: int = 1) -> int:
     return stage.voxels * stage.batch_size * stage.num_epochs * iterations_per_epoch
 
 
-def plan_voxels(schedule: GrowthSchedule, *, iterations_per_epoch: int = 1) -> int:
-    """Return the voxels of a whole plan; for `random` the expected ones, rounded.
-
-    Example:
-        >>> from monai_patchgrow.schedules import GrowthSchedule
-        >>> schedule = GrowthSchedule.plan(
-        ...     patch_size=(16, 16), total_stride=(8, 8), batch_size=4, max_epochs=6, curriculum="efficiency"
-        ... )
-        >>> plan_voxels(schedule)
-        3584
-    """
-    return round(_expected_voxels(schedule) * iterations_per_epoch)
-
-
-def relative_voxels(schedule: GrowthSchedule) -> float:
+def relative_voxels(schedule: StagePlan) -> float:
     """Return the voxels of a plan over those of `constant`, which trains on the full patch throughout.
 
     Example:
@@ -67,7 +39,7 @@ def relative_voxels(schedule: GrowthSchedule) -> float:
     return float(_expected_voxels(schedule) / constant)
 
 
-def _expected_voxels(schedule: GrowthSchedule) -> Fraction:
+def _expected_voxels(schedule: StagePlan) -> Fraction:
     """Return the voxels of a plan with one iteration per epoch, exactly."""
     if not schedule.is_random:
         return Fraction(sum(stage_voxels(stage) for stage in schedule.stages))

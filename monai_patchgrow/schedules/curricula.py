@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 from monai_patchgrow.schedules.batching import fill_voxel_budget, keep_batch_size, plan_backwards
 from monai_patchgrow.schedules.growth import axes_in_turn, full_patch_only, smallest_axis_first
+from monai_patchgrow.schedules.stage import RANDOM
 
-__all__ = ["CURRICULA", "RANDOM", "Curriculum", "find_curriculum"]
-
-RANDOM = "random"
+__all__ = ["CURRICULA", "Curriculum", "find_curriculum"]
 
 
 class Curriculum(NamedTuple):

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from monai_patchgrow.schedules.growth import Sizes, parse_int, parse_sizes
-from monai_patchgrow.schedules.table import format_size
+from monai_patchgrow.schedules.arguments import format_size, parse_int, parse_sizes
+from monai_patchgrow.schedules.growth import Sizes
 
 __all__ = ["PatchGrid"]
 

@@ -8,64 +8,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import SupportsIndex
 
-from monai_patchgrow.schedules.cost import patch_voxels, relative_voxels
+from monai_patchgrow.schedules.arguments import parse_int, parse_sizes
+from monai_patchgrow.schedules.cost import relative_voxels
 from monai_patchgrow.schedules.curricula import RANDOM, find_curriculum
-from monai_patchgrow.schedules.growth import parse_int, parse_sizes
 from monai_patchgrow.schedules.pacing import epoch_spans, kept_stages
+from monai_patchgrow.schedules.stage import Stage, StagePlan
 from monai_patchgrow.schedules.table import merge_note, stage_table
 
-__all__ = ["GrowthSchedule", "Stage"]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Consecutive epochs on one patch size.
-
-    Attributes:
-        patch_size: voxels per axis.
-        batch_size: patches per batch.
-        first_epoch: first epoch of the stage; epochs count from 1.
-        num_epochs: epochs of the stage.
-
-    Example:
-        >>> stage = Stage(patch_size=(16, 8, 8), batch_size=9, first_epoch=67, num_epochs=66)
-        >>> stage.last_epoch, stage.voxels
-        (132, 1024)
-    """
-
-    patch_size: tuple[int, ...]
-    batch_size: int
-    first_epoch: int
-    num_epochs: int
-
-    @property
-    def last_epoch(self) -> int:
-        """Last epoch of the stage, itself included."""
-        return self.first_epoch + self.num_epochs - 1
-
-    @property
-    def voxels(self) -> int:
-        """Voxels of one patch."""
-        return patch_voxels(self.patch_size)
+__all__ = ["GrowthSchedule"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GrowthSchedule:
+class GrowthSchedule(StagePlan):
     """Plan of a run with a growing patch (PGPS: MICCAI 2024; arXiv 2510.23241); `plan` makes one.
 
     Two schedules are equal when they train alike. They can be hashed, pickled and printed.
 
-    Attributes:
-        curriculum: one of `schedules.CURRICULA`.
-        patch_size: full patch, voxels per axis, in the axis order of the arrays.
-        total_stride: product of the network's strides, voxels per axis.
-        batch_size: patches per batch at the full patch.
-        max_epochs: epochs of the run.
-        stages: the stages in their order; `random` has one, at the full patch.
-        candidates: the sizes that patches may have, from small to full: those of the stages, or, for
-            `random`, those that iterations are drawn from.
-        planned_stages: stages that the curriculum has where the epochs suffice; above `len(stages)` when
-            stages were merged for lack of epochs.
+    Its attributes are those of :class:`monai_patchgrow.schedules.stage.StagePlan`.
 
     Example:
         >>> print(
@@ -84,15 +43,6 @@ class GrowthSchedule:
             3       16x16                  4               5-7       3                 1,024         100.0%
         0.64 of constant's voxels
     """
-
-    curriculum: str
-    patch_size: tuple[int, ...]
-    total_stride: tuple[int, ...]
-    batch_size: int
-    max_epochs: int
-    stages: tuple[Stage, ...]
-    candidates: tuple[tuple[int, ...], ...]
-    planned_stages: int
 
     @classmethod
     def plan(
@@ -148,16 +98,6 @@ class GrowthSchedule:
         if schedule.is_merged:
             warnings.warn(merge_note(schedule), stacklevel=2)
         return schedule
-
-    @property
-    def is_random(self) -> bool:
-        """Whether every iteration draws its size from `candidates`."""
-        return self.curriculum == RANDOM
-
-    @property
-    def is_merged(self) -> bool:
-        """Whether stages were left out because there are more of them than epochs."""
-        return len(self.stages) < self.planned_stages
 
     @property
     def relative_voxels(self) -> float:

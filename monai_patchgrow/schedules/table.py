@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from monai_patchgrow.schedules.cost import patch_voxels
+from monai_patchgrow.schedules.arguments import format_size
+from monai_patchgrow.schedules.cost import relative_voxels
+from monai_patchgrow.schedules.stage import StagePlan, patch_voxels
 
-if TYPE_CHECKING:
-    from monai_patchgrow.schedules.plan import GrowthSchedule
-
-__all__ = ["format_size", "merge_note", "stage_table"]
+__all__ = ["merge_note", "stage_table"]
 
 _HEAD = (
     "stage",
@@ -24,7 +22,7 @@ _HEAD = (
 )
 
 
-def stage_table(schedule: GrowthSchedule) -> str:
+def stage_table(schedule: StagePlan) -> str:
     """Return the stage table; for `random` a row for every size that iterations are drawn from.
 
     Example:
@@ -47,10 +45,10 @@ def stage_table(schedule: GrowthSchedule) -> str:
         lines.append(f"every iteration draws one of these {len(schedule.candidates)} sizes uniformly")
     if schedule.is_merged:
         lines.append(merge_note(schedule))
-    return "\n".join([*lines, f"{schedule.relative_voxels:.2f} of constant's voxels"])
+    return "\n".join([*lines, f"{relative_voxels(schedule):.2f} of constant's voxels"])
 
 
-def merge_note(schedule: GrowthSchedule) -> str:
+def merge_note(schedule: StagePlan) -> str:
     """Return the line that says that stages were merged for lack of epochs.
 
     Example:
@@ -68,17 +66,7 @@ def merge_note(schedule: GrowthSchedule) -> str:
     )
 
 
-def format_size(size: Iterable[int]) -> str:
-    """Return a size as people write it.
-
-    Example:
-        >>> format_size((40, 56, 40))
-        '40x56x40'
-    """
-    return "x".join(map(str, size))
-
-
-def _rows(schedule: GrowthSchedule) -> Iterator[tuple[str, ...]]:
+def _rows(schedule: StagePlan) -> Iterator[tuple[str, ...]]:
     stages = schedule.stages
     if schedule.is_random:
         stages = tuple(replace(stages[0], patch_size=size) for size in schedule.candidates)

@@ -28,7 +28,7 @@ def verify_data(dataset_dir: str | os.PathLike[str]) -> str:
 
     Example:
         >>> import tempfile
-        >>> from monai_patchgrow.data.phantom import write_phantom_task
+        >>> from monai_patchgrow.data.synthetic.phantom import write_phantom_task
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     print(verify_data(write_phantom_task(folder, num_cases=3)))
         Phantom: 3 cases, no problems found

@@ -8,7 +8,7 @@ import pytest
 from monai.bundle import ConfigWorkflow
 
 from monai_patchgrow.cli import main
-from monai_patchgrow.data.phantom_like import write_phantom_like
+from monai_patchgrow.data.synthetic.phantom_like import write_phantom_like
 from monai_patchgrow.handlers.run_log import read_history
 
 pytestmark = pytest.mark.filterwarnings("ignore:max_epochs:UserWarning")  # that stages were merged

@@ -12,9 +12,9 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 
-from monai_patchgrow.data.phantom_like import write_phantom_like
+from monai_patchgrow.data.synthetic.phantom_like import write_phantom_like
 from monai_patchgrow.handlers.run_log import read_history
-from monai_patchgrow.tools.render_bundle import bundle_name
+from monai_patchgrow.tools.render.bundle import bundle_name
 
 ROOT = Path(__file__).parents[2]
 TASKS = runpy.run_path(str(ROOT / "scripts" / "render_bundles.py"))["read_tasks"]()

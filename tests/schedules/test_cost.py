@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from monai_patchgrow.schedules import GrowthSchedule, Stage
-from monai_patchgrow.schedules.cost import patch_voxels, plan_voxels, relative_voxels, stage_voxels
+from monai_patchgrow.schedules.cost import relative_voxels, stage_voxels
+from monai_patchgrow.schedules.stage import patch_voxels
 
 
 def _plan(curriculum, *, max_epochs=6):
@@ -28,16 +29,8 @@ def test_voxels_of_a_stage():
     ("curriculum", "voxels"),
     [("constant", 6144), ("efficiency", 3584), ("performance", 6144), ("pgps", 4608), ("random", 4608)],
 )
-def test_voxels_of_a_plan(curriculum, voxels):
-    assert plan_voxels(_plan(curriculum)) == voxels
-
-
-def test_voxels_of_a_plan_scale_with_the_iterations():
-    assert plan_voxels(_plan("efficiency"), iterations_per_epoch=250) == 896000
-
-
-def test_voxels_are_plain_integers():
-    assert all(type(plan_voxels(_plan(curriculum))) is int for curriculum in ("pgps", "random"))
+def test_voxels_of_a_plan_over_those_of_constant(curriculum, voxels):
+    assert relative_voxels(_plan(curriculum)) == pytest.approx(voxels / 6144, abs=1e-12)
 
 
 def test_relative_voxels_weigh_stages_by_their_epochs():

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from monai_patchgrow.schedules.arguments import parse_int, parse_sizes
 from monai_patchgrow.schedules.growth import (
     axes_in_turn,
     check_growth,
     check_patch_size,
     full_patch_only,
     nearest_legal_sizes,
-    parse_int,
-    parse_sizes,
     smallest_axis_first,
 )
 

@@ -11,8 +11,8 @@ from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 
-from monai_patchgrow.data.seeded_sampler import mix_seed
-from monai_patchgrow.schedules.growth import parse_int
+from monai_patchgrow.data.loading.seeded_sampler import mix_seed
+from monai_patchgrow.schedules.arguments import parse_int
 
 __all__ = ["Chunk", "Chunks", "Sampling", "parse_chunk_size", "parse_chunks"]
 

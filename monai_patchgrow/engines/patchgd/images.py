@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from monai_patchgrow.data.full_scale import full_scale
-from monai_patchgrow.data.prefetch import prefetch
-from monai_patchgrow.data.tiles import TensorTiles, TileSource, as_tile_source
+from monai_patchgrow.data.tiles.constant import full_scale
+from monai_patchgrow.data.tiles.prefetch import prefetch
+from monai_patchgrow.data.tiles.source import TensorTiles, TileSource, as_tile_source
 from monai_patchgrow.engines.patchgd.chunks import Chunk, Chunks, parse_chunks
-from monai_patchgrow.schedules.growth import parse_sizes
+from monai_patchgrow.schedules.arguments import format_size, parse_sizes
 from monai_patchgrow.schedules.patch_grid import PatchGrid
-from monai_patchgrow.schedules.table import format_size
 from monai_patchgrow.state.latent_grid import Places, join_masks
 
 __all__ = ["ImageBatch", "to_device"]

@@ -21,7 +21,7 @@ from monai_patchgrow.engines.patchgd.images import ImageBatch
 from monai_patchgrow.engines.patchgd.latent_drift import LatentDrift
 from monai_patchgrow.engines.patchgd.model import PatchModel
 from monai_patchgrow.engines.patchgd.side_effects import KeptBuffers, norms_counting, random_numbers_drawn
-from monai_patchgrow.schedules.growth import parse_int
+from monai_patchgrow.schedules.arguments import parse_int
 from monai_patchgrow.state.latent_grid import LatentGrid
 
 __all__ = ["InnerLoop"]

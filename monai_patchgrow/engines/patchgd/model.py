@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from monai_patchgrow.data.background import share_constant
+from monai_patchgrow.data.tiles.constant import share_constant
 from monai_patchgrow.engines.patchgd.chunks import Chunk
 from monai_patchgrow.engines.patchgd.exactness import patches_alone
 from monai_patchgrow.engines.patchgd.images import ImageBatch, to_device
-from monai_patchgrow.schedules.table import format_size
+from monai_patchgrow.schedules.arguments import format_size
 from monai_patchgrow.state.latent_grid import LatentGrid, Places
 
 __all__ = ["PatchModel"]

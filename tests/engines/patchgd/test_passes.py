@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from monai_patchgrow.data.array_tiles import MemmapTiles
-from monai_patchgrow.data.tiles import as_tile_source
+from monai_patchgrow.data.tiles.array import MemmapTiles
+from monai_patchgrow.data.tiles.source import as_tile_source
 from monai_patchgrow.engines.patchgd import PatchGDEvents, patchgd_pass
 
 pytestmark = pytest.mark.usefixtures("double_precision")

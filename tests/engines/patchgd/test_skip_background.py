@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import monai_patchgrow as patchgrow
-from monai_patchgrow.data.tiles import as_tile_source
+from monai_patchgrow.data.tiles.source import as_tile_source
 from monai_patchgrow.engines.patchgd import fill_latent, patchgd_pass
 
 pytestmark = pytest.mark.usefixtures("double_precision")

@@ -24,10 +24,11 @@ from torch import nn
 
 import monai_patchgrow as patchgrow
 from monai_patchgrow.data import SeededDataLoader
-from monai_patchgrow.data.tiles import as_tile_source
+from monai_patchgrow.data.tiles.source import as_tile_source
 from monai_patchgrow.engines.patchgd import PatchGDEvents, fill_latent
 from monai_patchgrow.handlers import GradientClipping, LossScaling, Reproducibility, ResumableRun
-from monai_patchgrow.networks.patchgd_heads import ConvHead, MeanPoolingHead
+from monai_patchgrow.networks.heads.conv import ConvHead
+from monai_patchgrow.networks.heads.pooling import MeanPoolingHead
 
 CLASSES = 3
 

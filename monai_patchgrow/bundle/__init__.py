@@ -1,0 +1,1 @@
+"""Floor 5: what does the JSON of a bundle call?"""

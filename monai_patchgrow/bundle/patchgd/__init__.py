@@ -1,0 +1,1 @@
+"""What does the JSON of a classification bundle call?"""

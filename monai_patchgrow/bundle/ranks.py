@@ -1,0 +1,134 @@
+"""How the processes of a distributed run come together, compare what they were given, and part."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+import torch.distributed as dist
+
+from monai_patchgrow.bundle.one_line import one_line_errors
+from monai_patchgrow.bundle.peer_watch import PeerWatch
+
+__all__ = ["check_ranks", "join_ranks", "leave_ranks"]
+
+_watch: PeerWatch | None = None
+
+
+def join_ranks(*, timeout: float, batch_size: Any = None) -> None:
+    """Join the other processes of the run, as ``torchrun`` or ``srun`` started them; on a fault exit with one line.
+
+    GPUs talk over nccl, CPUs, where no GPU is visible, over gloo. On ranks above 0 logging starts at warnings. When
+    one process dies the others end within seconds.
+
+    Args:
+        timeout: seconds that a rank waits for a living one: longer than what one rank may do alone, such as its part
+            of the preprocessing or of a validation.
+        batch_size: volumes per batch over all ranks; each must get one.
+
+    Raises:
+        SystemExit: any fault, with the line as its message.
+    """
+    global _watch
+    with one_line_errors():
+        if not isinstance(timeout, (int, float)) or timeout <= 0:
+            raise ValueError(f"process_group_timeout must be a number of seconds above 0, got {timeout!r}")
+        _connect(timedelta(seconds=timeout))
+        ranks = idist.get_world_size()
+        if ranks == 1:
+            return
+        if idist.get_rank() > 0:
+            logging.disable(logging.INFO)
+        _watch = PeerWatch(timedelta(seconds=timeout))
+        atexit.register(_part_after_error)
+        if isinstance(batch_size, int) and batch_size < ranks:
+            raise ValueError(
+                f"batch_size must be at least the number of processes, got {batch_size} for {ranks}: start {batch_size}"
+                f" or fewer, or give batch_size {ranks} or more"
+            )
+
+
+def leave_ranks() -> None:
+    """Wait for the other ranks to be done as well, and end the connection."""
+    global _watch
+    if _watch is not None:
+        _watch.leave()
+        _watch = None
+        atexit.unregister(_part_after_error)
+    logging.disable(logging.NOTSET)
+    idist.finalize()
+
+
+def check_ranks(
+    *, cases: Mapping[str, Sequence[Any]], settings: Mapping[str, Any], divided: Mapping[str, int] | None = None
+) -> None:
+    """Check that every rank was given the same, and that there is enough for each; else each exits with one line.
+
+    Args:
+        cases: items of the data sets, by the data set's name; files are compared by name and size.
+        settings: what else must be the same, by name; compared as text.
+        divided: how many there are of what the ranks divide among them, by name; each must get one.
+
+    Raises:
+        SystemExit: any difference, or too few, with the line as its message.
+
+    >>> check_ranks(cases={"training cases": [{"image": "a.nii.gz"}]}, settings={"seed": 0})
+    """
+    ours = {name: [str(_files_of(item)) for item in items] for name, items in cases.items()}
+    ours |= {name: [str(value)] for name, value in settings.items()}
+    ranks: Any = [ours] if idist.get_world_size() == 1 else idist.all_gather(ours)
+    with one_line_errors():
+        for name, count in (divided or {}).items():
+            if count < len(ranks):
+                raise ValueError(
+                    f"{name}: each of the {len(ranks)} processes needs one, got {count}: start fewer processes"
+                )
+        for rank, theirs in enumerate(ranks):
+            for name, values in theirs.items():
+                if values != ranks[0][name]:
+                    difference = _difference(ranks[0][name], values, rank)
+                    raise ValueError(f"{name}: {difference}: give every rank the same data and settings")
+
+
+def _connect(timeout: timedelta) -> None:
+    if dist.is_available() and dist.is_initialized():
+        idist.sync()
+        return
+    local_rank = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
+    gpus = torch.cuda.device_count()
+    if 0 < gpus <= local_rank:
+        raise ValueError(f"process {local_rank + 1} of this machine sees {gpus} GPUs: give each process its own GPU")
+    try:
+        idist.initialize("nccl" if gpus else "gloo", timeout=timeout)
+    except RuntimeError as error:
+        raise ValueError(f"the processes of the run don't find each other: {error}") from error
+
+
+def _part_after_error() -> None:
+    if _watch is not None:
+        _watch.fail()
+        idist.finalize()
+
+
+def _files_of(item: Any) -> Any:
+    """An item with name and size in the place of each file."""
+    if isinstance(item, Mapping):
+        return {key: _files_of(part) for key, part in item.items()}
+    if isinstance(item, (list, tuple)):
+        return [_files_of(part) for part in item]
+    is_file = isinstance(item, (str, os.PathLike)) and os.path.isfile(item)
+    return f"{Path(item).name} of {os.path.getsize(item)} bytes" if is_file else item
+
+
+def _difference(first: Sequence[str], other: Sequence[str], rank: int) -> str:
+    if len(first) != len(other):
+        return f"rank 0 has {len(first)}, rank {rank} has {len(other)}"
+    one, another = next(pair for pair in zip(first, other, strict=True) if pair[0] != pair[1])
+    return f"rank 0 has {one}, rank {rank} has {another}"

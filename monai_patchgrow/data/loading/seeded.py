@@ -1,0 +1,139 @@
+"""A loader whose samples depend on (seed, epoch, pass, index) alone: not on workers, order or what ran before."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from monai.data import DataLoader
+from monai.data.utils import set_rnd
+from monai.transforms import Randomizable
+from torch.utils.data import Dataset
+
+from monai_patchgrow.data.loading.rank_share import slice_of_rank
+from monai_patchgrow.data.loading.seeded_sampler import SeededIndex, SeededSampler, mix_seed
+from monai_patchgrow.state.drawn_sample import drawn_sample
+
+__all__ = ["SeededDataLoader", "SeededIndex", "SeededSampler", "mix_seed"]
+
+
+class SeededDataLoader(DataLoader):
+    """MONAI's ``DataLoader``, shuffled, with samples that depend on (seed, epoch, pass, index) alone.
+
+    The same samples come with 0 or any number of workers, persistent or not, and after a resume. The transforms
+    of the data set, and the global generators of random, numpy and torch, are seeded anew for each sample; the
+    globals are put back afterwards, so drawing data in the main process does not move a network's dropout.
+
+    In a distributed run each rank loads its part of the batches, and all parts together are what one process loads.
+
+    Args:
+        dataset: a data set with MONAI transforms as ``.transform``.
+        seed: seed of the run; :class:`monai_patchgrow.handlers.Reproducibility` sets it again on each epoch.
+        batch_size: volumes per batch, over all ranks.
+        iterations_per_epoch: batches per epoch (default: one pass through the data).
+        num_workers: loader processes; persistent ones unless `persistent_workers` says otherwise.
+        **options: further options of ``monai.data.DataLoader``.
+
+    Raises:
+        ValueError: an empty data set, or a batch of fewer volumes than there are ranks.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        seed: int = 0,
+        batch_size: int = 1,
+        iterations_per_epoch: int | None = None,
+        num_workers: int = 0,
+        **options: Any,
+    ) -> None:
+        if len(dataset) == 0:  # type: ignore[arg-type]
+            raise ValueError("the data set is empty: there is nothing to load")
+        sampler = SeededSampler(
+            dataset,  # type: ignore[arg-type]
+            seed=seed,
+            num_samples=None if iterations_per_epoch is None else iterations_per_epoch * batch_size,
+            batch_size=batch_size,
+            drop_last=options.get("drop_last", False),
+            rank=idist.get_rank(),
+            num_ranks=idist.get_world_size(),
+        )
+        _check_ranks(sampler)
+        options.setdefault("persistent_workers", num_workers > 0)
+        # The loader's own generator: without it every new iterator would move torch's global one.
+        options.setdefault("generator", torch.Generator().manual_seed(mix_seed(seed)))
+        super().__init__(
+            _SeededDataset(dataset),
+            num_workers=num_workers,
+            batch_size=len(slice_of_rank(batch_size, rank=sampler.rank, num_ranks=sampler.num_ranks)),
+            sampler=sampler,
+            **options,
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        """The batches of one round; the next round within the epoch draws other passes."""
+        return self._count_round(super().__iter__())
+
+    def _count_round(self, batches: Iterator[Any]) -> Iterator[Any]:
+        # Counted by what the trainer took, not by what workers drew ahead: rounds that are dropped don't count.
+        yield from batches
+        self.sampler.finished_rounds += 1
+
+    def set_epoch(self, epoch: int, *, seed: int | None = None) -> None:
+        """What the next iterator draws: the given epoch (from 1), under `seed` where given."""
+        self.sampler.set_epoch(epoch, seed=seed)
+
+
+def _check_ranks(sampler: SeededSampler) -> None:
+    """Refuse a batch that is empty on some rank: the others would wait for it."""
+    if sampler.batch_size < sampler.num_ranks:
+        raise ValueError(
+            f"batch_size must be at least the number of ranks, got {sampler.batch_size} for {sampler.num_ranks}: start "
+            f"{sampler.batch_size} or fewer, or take a batch_size of {sampler.num_ranks} or more"
+        )
+    last = sampler.num_samples % sampler.batch_size
+    if 0 < last < sampler.num_ranks and not sampler.drop_last:
+        raise ValueError(
+            f"the last batch of a pass has {last} volumes, fewer than the {sampler.num_ranks} ranks: give the loader "
+            "iterations_per_epoch or drop_last"
+        )
+
+
+class _SeededDataset(Dataset):
+    """Seeds everything random before each sample of the data set inside."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        drawn = drawn_sample.set(position=index.position, patches=index.patches)
+        with drawn, _seeded_globals(index.seed):
+            transform = getattr(self.dataset, "transform", None)
+            if isinstance(transform, Randomizable):
+                transform.set_random_state(seed=index.seed)
+            else:
+                set_rnd(self.dataset, seed=index.seed)
+            return self.dataset[int(index)]
+
+
+@contextmanager
+def _seeded_globals(seed: int) -> Iterator[None]:
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])

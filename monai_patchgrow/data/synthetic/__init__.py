@@ -1,0 +1,1 @@
+"""Which data do we make ourselves?"""

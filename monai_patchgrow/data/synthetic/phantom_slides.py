@@ -1,0 +1,192 @@
+"""The phantom slide: a synthetic whole-slide image of any size, drawn only where it is read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.data.tiles.cells import Cell, overlap, parse_cells
+from monai_patchgrow.data.tiles.write import write_tiled_tiff
+
+__all__ = ["GLASS", "PhantomSlide", "write_phantom_slides"]
+
+GLASS = 244
+"""Value of every channel where there is no tissue."""
+
+_TISSUE = (196.0, 140.0, 184.0)
+_PERIOD = 1024  # of the texture, pixels
+_NUCLEUS_PIXELS, _TUMOUR_NUCLEUS_PIXELS = 3.0, 1.2
+_TEXTURE, _NOISE = 24.0, 3.0
+_NUM_WAVES, _WAVES_PER_SIDE = 8, (0.5, 2.5)
+
+
+class PhantomSlide:
+    """Pieces of stained tissue on glass, `(3, rows, columns)` uint8; a tile source that needs no file.
+
+    A pixel depends on its place and the seed alone, not on the cell that it is read with. Tissue has a texture at
+    the scale of nuclei and some noise, so that it compresses about as badly as a slide without loss; about half of
+    the slide is glass, all of one value. Tumour has the colours of other tissue in a finer texture, so that little of
+    it is left on a thumbnail.
+
+    Args:
+        size: rows and columns, pixels; one number for both.
+        seed: of the pieces' shapes, one number or several.
+        tumour: share of the slide, 0 to 1, that is tumour where there is tissue.
+        padding: the value of pixels beyond the border.
+
+    Raises:
+        ValueError: a size below 1, or a share that is none.
+
+    Example:
+        >>> slide = PhantomSlide(100_000)
+        >>> slide.shape, slide.read([(slice(50_000, 50_256), slice(7_000, 7_256))]).shape
+        ((3, 100000, 100000), torch.Size([1, 3, 256, 256]))
+    """
+
+    def __init__(
+        self, size: int | Sequence[int], *, seed: int | Sequence[int] = 0, tumour: float = 0.0, padding: int = GLASS
+    ) -> None:
+        rows, columns = (size, size) if isinstance(size, int) else size
+        if rows < 1 or columns < 1:
+            raise ValueError(f"size must be 1 pixel or more on both axes, got {size}")
+        if not 0 <= tumour <= 1:
+            raise ValueError(f"tumour is a share from 0 to 1, got {tumour}")
+        self.shape = (3, rows, columns)
+        self.padding = padding
+        rng = np.random.default_rng(seed)
+        self._offset = rng.integers(_PERIOD, size=2)
+        self._pieces, self._lesions = _Field(rng, 0.5), _Field(rng, tumour)
+
+    def read(self, cells: Sequence[Cell]) -> Tensor:
+        """The patches of cells of one size, `(len(cells), 3, *patch)`.
+
+        Raises:
+            ValueError: no cells, cells of several sizes or of the wrong number of axes.
+        """
+        starts, size = parse_cells(cells, self.shape)
+        patches = np.full((len(starts), 3, *size), self.padding, np.uint8)
+        for patch, start in zip(patches, starts, strict=True):
+            if places := overlap(start, size, self.shape[1:]):
+                (rows, columns), within = places
+                patch[(slice(None), *within)] = self._draw(
+                    np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop)
+                )
+        return torch.from_numpy(patches)
+
+    def _draw(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Pixels `(3, Y, X)` of these rows and columns."""
+        place = rows / self.shape[1], columns / self.shape[2]
+        down, along = self._offset
+        texture = (slice(None), (rows[:, None] + down) % _PERIOD, (columns + along) % _PERIOD)
+        normal, tumour = _textures()
+        tissue = np.where(self._lesions.inside(*place), tumour[texture], normal[texture])
+        return np.where(self._pieces.inside(*place), tissue, np.uint8(GLASS))
+
+
+class _Field:
+    """Random smooth regions of the unit square, a given share of it on average: where plane waves add up to much."""
+
+    def __init__(self, rng: np.random.Generator, share: float) -> None:
+        size = (_NUM_WAVES, 2)
+        self._waves = 2 * np.pi * rng.choice([-1, 1], size) * rng.uniform(*_WAVES_PER_SIDE, size)
+        self._phases = rng.uniform(0, 2 * np.pi, _NUM_WAVES)
+        # the sum is nearly normal
+        extreme = {0.0: math.inf, 1.0: -math.inf}
+        self._threshold = extreme.get(share) or NormalDist(0, math.sqrt(_NUM_WAVES / 2)).inv_cdf(1 - share)
+
+    def inside(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.bool_]:
+        down = np.exp(1j * (np.outer(rows, self._waves[:, 0]) + self._phases))
+        along = np.exp(1j * np.outer(self._waves[:, 1], columns))
+        return (down @ along).real > self._threshold
+
+
+@cache
+def _textures() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """One period of tissue and one of tumour, `(3, Y, X)`, nowhere of the value of glass."""
+    rng = np.random.default_rng(0)
+    textures = []
+    for sigma in (_NUCLEUS_PIXELS, _TUMOUR_NUCLEUS_PIXELS):
+        nuclei = gaussian_filter(rng.standard_normal((_PERIOD, _PERIOD)), sigma, mode="wrap")
+        noise = rng.normal(0, _NOISE, (3, _PERIOD, _PERIOD))
+        tissue = np.reshape(_TISSUE, (3, 1, 1)) + _TEXTURE * nuclei / nuclei.std() + noise
+        textures.append(np.clip(np.rint(tissue), 0, GLASS - 1).astype(np.uint8))
+    return textures[0], textures[1]
+
+
+_LARGEST_SHARE = 0.8  # of tumour, in the highest grade
+_ASPECTS = (0.75, 1.0)
+
+
+def write_phantom_slides(
+    folder: str | os.PathLike[str], *, num_slides: int = 48, size: int = 1024, num_grades: int = 6, seed: int = 0
+) -> Path:
+    """Write train.csv (image_id, data_provider, isup_grade) and train_images with one tiled TIFF per slide.
+
+    The higher the grade, the more of the tissue is tumour: none at grade 0, four fifths at the highest. Tumour
+    differs from other tissue in its texture alone, at full resolution. Grades take turns; slides are of several
+    sizes. A folder that holds these very slides is reused.
+
+    Args:
+        folder: to write into; made where it is missing.
+        num_slides: number of slides, at least 1.
+        size: the longer side of a slide, pixels.
+        num_grades: grades are 0 to num_grades - 1.
+        seed: of the whole task.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: no slide, fewer than two grades, a size below 16 pixels, a negative seed, or tifffile isn't there.
+        DataError: the folder holds something else.
+    """
+    if num_slides < 1 or num_grades < 2 or size < 16 or seed < 0:
+        raise ValueError(
+            "there must be 1 slide, 2 grades and 16 pixels or more, and a seed of 0 or more, got num_slides "
+            f"{num_slides}, num_grades {num_grades}, size {size} and seed {seed}"
+        )
+    target = Path(folder)
+    names = [f"phantom_{seed}_{size}_{index:03d}" for index in range(num_slides)]
+    table = _table(names, num_grades)
+    if _holds(target, table, names):
+        return target
+    (target / "train_images").mkdir(parents=True, exist_ok=True)
+    for index, name in enumerate(names):
+        share = _LARGEST_SHARE * (index % num_grades) / (num_grades - 1)
+        rows = int(size * np.random.default_rng([seed, index]).uniform(*_ASPECTS))
+        slide = PhantomSlide((rows, size), seed=[seed, index], tumour=share)
+        write_tiled_tiff(target / "train_images" / f"{name}.tiff", slide, level=1)
+    (target / "train.csv").write_text(table, encoding="utf-8")  # last: without it the folder isn't complete
+    return target
+
+
+def _table(names: list[str], num_grades: int) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image_id", "data_provider", "isup_grade"])
+    writer.writerows([name, "phantom", index % num_grades] for index, name in enumerate(names))
+    return text.getvalue()
+
+
+def _holds(target: Path, table: str, names: list[str]) -> bool:
+    """Whether all of the task is there; a folder with other slides is refused."""
+    try:
+        found = (target / "train.csv").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    if found != table:
+        raise DataError(f"{target} holds other slides than these: delete it or name another folder")
+    return all((target / "train_images" / f"{name}.tiff").is_file() for name in names)

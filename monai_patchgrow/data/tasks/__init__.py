@@ -1,0 +1,1 @@
+"""Which cases are there, what is in them, and which fold is each in?"""

@@ -1,0 +1,1 @@
+"""How are the patches of an image read that is larger than memory?"""

@@ -1,0 +1,1 @@
+"""Which handlers log and picture what PatchGD does?"""

@@ -1,0 +1,1 @@
+"""What turns a patch of PatchGD's into its latent vector?"""

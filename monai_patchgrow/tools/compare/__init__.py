@@ -1,0 +1,1 @@
+"""Which runs are trained side by side, and how are they compared?"""

@@ -1,0 +1,94 @@
+"""Trains one bundle under several curricula, all else equal, and sets the runs side by side."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_patchgrow.tools.compare import logged_bundle
+from monai_patchgrow.tools.compare.report import Run, dice_table, plot_dice, read_run, summary_json
+
+__all__ = ["compare", "train"]
+
+
+def compare(
+    bundle: str | Path,
+    *,
+    dataset_dir: str | Path,
+    output_dir: str | Path,
+    curricula: Sequence[str] = ("constant", "efficiency"),
+    title: str = "",
+    **settings: Any,
+) -> list[Run]:
+    """Train under each curriculum and write ``comparison.md``, ``.json`` and ``.png`` to `output_dir`.
+
+    Args:
+        bundle: a training bundle's folder.
+        dataset_dir: folder in Decathlon layout.
+        output_dir: gets a folder per curriculum.
+        curricula: names; the speed-up is over the first.
+        title: headline of the picture.
+        **settings: further keys of the bundle's train.json, the same for all.
+
+    Raises:
+        SystemExit: a training that failed.
+    """
+    folder = Path(output_dir)
+    for curriculum in curricula:
+        train(
+            bundle,
+            dataset_dir=dataset_dir,
+            output_dir=folder / curriculum,
+            cache_dir=folder / "preprocessed",
+            curriculum=curriculum,
+            **settings,
+        )
+    runs = [read_run(folder / curriculum, label=curriculum) for curriculum in curricula]
+    (folder / "comparison.md").write_text(dice_table(runs) + "\n")
+    (folder / "comparison.json").write_text(summary_json(runs) + "\n")
+    plot_dice(runs, folder / "comparison.png", title=title)
+    return runs
+
+
+def train(
+    bundle: str | Path,
+    *,
+    dataset_dir: str | Path,
+    output_dir: str | Path,
+    cache_dir: str | Path,
+    **settings: Any,
+) -> None:
+    """Run a training bundle in a process of its own, as ``python -m monai.bundle run`` does on the command line.
+
+    Its log goes to ``output_dir/train.log``, a traceback too; progress bars and the one line of an error stay on the
+    terminal. Preprocessed cases are kept in `cache_dir`, for other runs too.
+
+    Raises:
+        SystemExit: the run failed, with its exit code; it has said why.
+    """
+    output = Path(output_dir).absolute()
+    output.mkdir(parents=True, exist_ok=True)
+    config = Path(bundle).absolute() / "configs" / "train.json"
+    folders = {"dataset_dir": dataset_dir, "output_dir": output_dir, "cache_dir": cache_dir}
+    overrides = {**{name: str(Path(folder).absolute()) for name, folder in folders.items()}, **settings}
+    # Of all warnings only the schedule's, that it merged stages.
+    quiet = ["-W", "ignore", "-W", "default:max_epochs"]
+    log = output / "train.log"
+    command = [sys.executable, *quiet, "-m", logged_bundle.__name__, str(log), "run", "--config_file", str(config)]
+    with log.open("w") as stdout:
+        process = subprocess.run([*command, *_as_arguments(overrides)], stdout=stdout, check=False)
+    if process.returncode < 0:
+        raise SystemExit(f"error: the training was ended by signal {-process.returncode} (its log: {log})")
+    if process.returncode:
+        raise SystemExit(process.returncode)
+
+
+def _as_arguments(overrides: Mapping[str, Any]) -> list[str]:
+    arguments = []
+    for name, value in overrides.items():
+        # Python literals, as fire reads them: JSON's false would arrive as a string, which is true.
+        arguments += [f"--{name}", value if isinstance(value, str) else repr(value)]
+    return arguments

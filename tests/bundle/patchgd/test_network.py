@@ -1,0 +1,44 @@
+"""A network that can't be built, or doesn't fit its weights, is one line."""
+
+import pytest
+import torch
+
+from monai_patchgrow.bundle.patchgd.network import build_encoder, build_head, load_weights
+
+ENCODER = {"in_channels": 1, "latent_dim": 8, "spatial_dims": 2}
+HEAD = {"latent_dim": 8, "num_outputs": 2, "grid_shape": None, "spatial_dims": 2}
+
+
+def test_options_that_a_backbone_does_not_know():
+    with pytest.raises(ValueError, match=r"^backbone_options don't fit, got \{'depth': 3\}: TypeError: "):
+        build_encoder("small_cnn", options={"depth": 3}, **ENCODER)
+
+
+def test_options_that_are_none():
+    with pytest.raises(ValueError, match=r"^backbone_options don't fit, got 3: TypeError: "):
+        build_encoder("small_cnn", options=3, **ENCODER)
+
+
+def test_options_that_a_head_does_not_know():
+    with pytest.raises(ValueError, match=r"^head_options don't fit, got \{'drop': 0\}: TypeError: "):
+        build_head("conv_pooled", options={"drop": 0}, **HEAD)
+
+
+def test_weights_that_are_not_there(tmp_path):
+    with pytest.raises(ValueError, match=r"^ckpt_path: no weights at .*a\.pt: train the bundle first"):
+        load_weights(torch.nn.Linear(2, 3), ckpt_path=str(tmp_path / "a.pt"))
+
+
+@pytest.mark.parametrize("content", [torch.nn.Linear(2, 4).state_dict(), torch.nn.Conv1d(1, 1, 1).state_dict(), 3])
+def test_weights_of_another_network(content, tmp_path):
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"^ckpt_path: .*a\.pt holds no weights of this network: ") as caught:
+        load_weights(torch.nn.Linear(2, 3), ckpt_path=str(tmp_path / "a.pt"))
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_the_network(tmp_path):
+    trained, network = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    torch.save(trained.state_dict(), tmp_path / "a.pt")
+    load_weights(network, ckpt_path=str(tmp_path / "a.pt"))
+    assert torch.equal(network.weight, trained.weight)
