@@ -1,28 +1,38 @@
-"""README, cards and results: their links lead somewhere, and the settings that they name exist."""
+"""README, docs, cards and results: their links lead somewhere, and what they name exists."""
 
 import json
 import re
 from pathlib import Path
 
 import pytest
-from monai.bundle import ConfigParser
-
-from monai_patchgrow.data import read_task
 
 ROOT = Path(__file__).parents[1]
 BUNDLES = sorted((ROOT / "bundles").glob("*_patch*/docs/README.md"))
-FOLDERS = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "benchmarks").rglob("*.md"))]
-PAGES = [ROOT / "README.md", *FOLDERS, *BUNDLES]
+FOLDERS = [*sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "benchmarks").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *FOLDERS, *BUNDLES]
 
 
 def name_of(page):
     return str(page.relative_to(ROOT))
 
 
+def anchors(page):
+    """Of a page's headings, as GitHub and mkdocs make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_anchors_are_headings(page):
+    links = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text())
+    pages = [(page.parent / target if target else page, anchor) for target, anchor in links]
+    assert [anchor for target, anchor in pages if anchor not in anchors(target)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -40,21 +50,19 @@ def test_keys_of_the_card_are_keys_of_the_bundle(page):
     assert [key for key in keys if key not in config] == []
 
 
-def test_fast_path_of_the_readme_draws_batches_as_it_stands(phantom_task, tmp_path):
-    blocks = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (config,) = [json.loads(block) for block in blocks if "RandPatchesd" in block]
-    rest = [{"_target_": name, "keys": ["image", "label"]} for name in ("LoadImaged", "EnsureChannelFirstd")]
-    indices = {"_target_": "ClassesToIndicesd", "keys": "label", "num_classes": 3}
-    transforms = config["preprocessing"]["transforms"]
-    assert transforms.pop(0) == "..."  # the reader's own
-    kept = {"_target_": "SelectItemsd", "keys": ["image", "label", "label_cls_indices"]}
-    config["preprocessing"]["transforms"] = [*rest, indices, kept, *transforms]
-    config["dataset"] |= {"cache_dir": str(tmp_path), "num_workers": 0}
-    plan = {"patch_size": [96] * 3, "total_stride": [16] * 3, "batch_size": 2, "max_epochs": 1}
-    config["schedule"] = {"_target_": "monai_patchgrow.GrowthSchedule.plan", **plan, "curriculum": "constant"}
-    config["cases"] = [case.as_item() for case in read_task(phantom_task).cases[:2]]
-    config["dataloader"]["num_workers"] = 0
-    parser = ConfigParser(config)
-    batch = next(iter(parser.get_parsed_content("dataloader")))
-    assert batch["image"].shape == batch["label"].shape == (2, 1, 96, 96, 96)
-    assert len(parser.get_parsed_content("handlers")) == 2
+def test_every_page_of_docs_is_in_the_navigation():
+    navigation = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    assert sorted(pages - navigation) == []
+
+
+def test_every_bundle_has_its_card_in_the_navigation():
+    names = {page.parts[-3] for page in BUNDLES}
+    assert set(re.findall(r"bundles/(\w+)/card\.md", (ROOT / "mkdocs.yml").read_text())) == names
+
+
+def test_every_folder_with_public_names_has_a_page():
+    pages = "".join(page.read_text() for page in (ROOT / "docs" / "reference" / "api").glob("*.md"))
+    documented = set(re.findall(r"^::: monai_patchgrow\.(\w+)", pages, re.MULTILINE))
+    folders = {"schedules", "state", "losses", "metrics", "transforms", "data", "networks", "handlers", "engines"}
+    assert folders - documented == set()
