@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
+from monai_patchgrow.data.whole_files import write_whole
 from monai_patchgrow.handlers.engine_output import loss_of
 
 __all__ = ["RunLog", "read_history"]
@@ -140,9 +141,7 @@ class RunLog:
         """Drop the lines of epochs that the resumed run does again."""
         if self.history_path.exists():
             kept = [record for record in read_history(self.history_path) if record["epoch"] <= epoch]
-            whole = self.history_path.with_suffix(".tmp")
-            whole.write_text("".join(json.dumps(record) + "\n" for record in kept))
-            whole.replace(self.history_path)
+            write_whole("".join(json.dumps(record) + "\n" for record in kept), self.history_path)
 
     def _start_epoch(self) -> None:
         self._loss_sum = 0.0

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.loading.available_memory import available_bytes
 from monai_patchgrow.data.loading.fingerprint import fingerprint
+from monai_patchgrow.data.whole_files import whole_file
 
 __all__ = ["PreprocessedDataset"]
 
@@ -169,17 +170,14 @@ def _load(file: Path, *, mmap: bool = True, warn: bool = True) -> Any:
 
 def _save(item: Any, file: Path) -> str | None:
     """Put the item's file in place, whole; returns what went wrong."""
-    temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with open(temporary, "xb") as stream:
-            torch.save(item, stream)
-        if _load(temporary, warn=False) is None:
-            raise OSError("it can't be read back")
-        os.replace(temporary, file)
+        with whole_file(file) as temporary:
+            with temporary.open("xb") as stream:
+                torch.save(item, stream)
+            if _load(temporary, warn=False) is None:
+                raise OSError("it can't be read back")
     except (OSError, RuntimeError) as error:
         return f"{file.parent}: can't write {file.name} ({error}): is the disk full, or the folder read-only?"
-    finally:
-        temporary.unlink(missing_ok=True)
     return None
 
 

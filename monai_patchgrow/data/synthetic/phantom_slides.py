@@ -20,6 +20,7 @@ from torch import Tensor
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tiles.cells import Cell, overlap, parse_cells
 from monai_patchgrow.data.tiles.write import write_tiled_tiff
+from monai_patchgrow.data.whole_files import write_whole
 
 __all__ = ["GLASS", "PhantomSlide", "write_phantom_slides"]
 
@@ -169,7 +170,7 @@ def write_phantom_slides(
         rows = int(size * np.random.default_rng([seed, index]).uniform(*_ASPECTS))
         slide = PhantomSlide((rows, size), seed=[seed, index], tumour=share)
         write_tiled_tiff(target / "train_images" / f"{name}.tiff", slide, level=1)
-    (target / "train.csv").write_text(table, encoding="utf-8")  # last: without it the folder isn't complete
+    write_whole(table, target / "train.csv")  # last: without it the folder isn't complete
     return target
 
 

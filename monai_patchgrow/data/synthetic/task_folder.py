@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import nibabel as nib
 import numpy as np
 
 from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.data.whole_files import whole_folder
 
 __all__ = ["save_nifti", "write_task_folder"]
 
@@ -41,17 +40,15 @@ def write_task_folder(
     """
     target = Path(directory).absolute()
     if _is_free(target, description, files):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
-            for name in ("imagesTr", "labelsTr"):
-                (partial / name).mkdir()
-            write_files(partial)
-            (partial / "dataset.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-            partial.chmod(0o755)  # mkdtemp's 0o700 would lock out whoever shares the data
-            _move_into_place(partial, target, description, files)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            with whole_folder(target) as partial:
+                for name in ("imagesTr", "labelsTr"):
+                    (partial / name).mkdir()
+                write_files(partial)
+                (partial / "dataset.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+        except OSError:
+            if _is_free(target, description, files):  # otherwise another process has finished the same task meanwhile
+                raise
     return target
 
 
@@ -73,11 +70,3 @@ def _is_free(target: Path, description: dict[str, Any], files: Sequence[str]) ->
     if found == description and all((target / file).is_file() for file in files):
         return False
     raise DataError(f"{target} holds something else than this phantom task: delete it or name another folder")
-
-
-def _move_into_place(partial: Path, target: Path, description: dict[str, Any], files: Sequence[str]) -> None:
-    try:
-        os.replace(partial, target)
-    except OSError:
-        if _is_free(target, description, files):  # otherwise another process has finished the same task meanwhile
-            raise

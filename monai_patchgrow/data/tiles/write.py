@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from monai_patchgrow.data.tiles.file import import_reader
 from monai_patchgrow.data.tiles.source import TileSource
+from monai_patchgrow.data.whole_files import whole_file
 
 __all__ = ["write_tiled_tiff"]
 
@@ -51,8 +52,7 @@ def write_tiled_tiff(
         raise ValueError(f"tile_size must be a multiple of 16 pixels, got {tile_size}")
     tifffile = import_reader("tifffile", extra="tiff", path=path)
     import_reader("imagecodecs", extra="tiff", path=path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(path) as temporary:
         tifffile.imwrite(
             temporary,
             _tiles(source, tile_size),
@@ -62,9 +62,6 @@ def write_tiled_tiff(
             compressionargs=None if level is None else {"level": level},
             metadata=None,
         )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from monai_patchgrow.data.tiles.source import TileSource, as_tile_source
 from monai_patchgrow.data.tiles.thumbnail import PlaneTiles, coarse_thumbnail
+from monai_patchgrow.data.whole_files import whole_file
 from monai_patchgrow.networks.heads.evidence import cell_evidence
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 
@@ -80,7 +81,8 @@ class EvidenceMaps:
             own = evidence[tuple(map(slice, grid.shape))].float().cpu()
             picture = draw_evidence(own, source, grid, largest=self.largest)
             name = self._free_name(str(item.get(self.name_key, len(self._written))))
-            Image.fromarray(picture.movedim(0, -1).numpy()).save(self.output_dir / f"{name}.png")
+            with whole_file(self.output_dir / f"{name}.png") as temporary:
+                Image.fromarray(picture.movedim(0, -1).numpy()).save(temporary, format="PNG")
             self._written.add(name)
 
     def _start(self) -> None:

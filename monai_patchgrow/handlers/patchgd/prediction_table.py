@@ -11,6 +11,8 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
+from monai_patchgrow.data.whole_files import put_in_place
+
 __all__ = ["PredictionTable"]
 
 
@@ -76,7 +78,7 @@ class PredictionTable:
 
     def _finish(self) -> None:
         if self._rows:
-            self._partial.replace(self.path)
+            put_in_place(self._partial, self.path)
         else:
             self._partial.unlink()
 

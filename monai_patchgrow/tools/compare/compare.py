@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_patchgrow.data.whole_files import write_whole
 from monai_patchgrow.tools.compare import logged_bundle
 from monai_patchgrow.tools.compare.report import Run, dice_table, plot_dice, read_run, summary_json
 
@@ -47,8 +48,8 @@ def compare(
             **settings,
         )
     runs = [read_run(folder / curriculum, label=curriculum) for curriculum in curricula]
-    (folder / "comparison.md").write_text(dice_table(runs) + "\n")
-    (folder / "comparison.json").write_text(summary_json(runs) + "\n")
+    write_whole(dice_table(runs) + "\n", folder / "comparison.md")
+    write_whole(summary_json(runs) + "\n", folder / "comparison.json")
     plot_dice(runs, folder / "comparison.png", title=title)
     return runs
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_patchgrow.tools.compare.figure import new_figure
+from monai_patchgrow.tools.compare.figure import new_figure, save_png
 
 __all__ = ["PatchGDRun", "plot_errors", "result_table"]
 
@@ -69,5 +69,4 @@ def plot_errors(runs: Sequence[PatchGDRun], path: str | Path, *, title: str = ""
     error.grid(alpha=0.3)
     error.legend()
     memory.set(ylabel="peak memory of training, MiB", xticks=[])
-    figure.savefig(path, dpi=150)
-    return Path(path)
+    return save_png(figure, Path(path))

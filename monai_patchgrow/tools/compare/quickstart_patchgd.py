@@ -17,6 +17,7 @@ from monai.bundle import ConfigWorkflow
 
 from monai_patchgrow.bundle.one_line import reason_of
 from monai_patchgrow.data.synthetic.digits import read_digits
+from monai_patchgrow.data.whole_files import write_whole
 from monai_patchgrow.handlers.run_log import read_history
 from monai_patchgrow.tools.compare.patchgd_report import PatchGDRun, plot_errors, result_table
 
@@ -92,7 +93,7 @@ def quickstart_patchgd(
         memory = _train_apart(Path(bundle), {**settings, **changes, "output_dir": str(output)})
         runs.append(PatchGDRun(label, tuple(read_history(output / "history.jsonl")), memory))
     table = result_table(runs)
-    (folder / "comparison.md").write_text(f"{table}\n")
+    write_whole(f"{table}\n", folder / "comparison.md")
     plot_errors(runs, folder / "comparison.png", title=f"UltraMNIST, digits of 20 to 28 pixels in {_SIZE}")
     return f"{table}\n\n{_NOTE}\n\npicture: {folder / 'comparison.png'}"
 

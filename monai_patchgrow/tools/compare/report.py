@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_patchgrow.handlers.run_log import read_history
-from monai_patchgrow.tools.compare.figure import new_figure
+from monai_patchgrow.tools.compare.figure import new_figure, save_png
 
 __all__ = ["Run", "dice_table", "plot_dice", "read_run", "summary_json"]
 
@@ -127,8 +127,7 @@ def plot_dice(runs: Sequence[Run], path: str | Path, *, title: str = "") -> Path
     axes.set_ylim(0, 1)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
-    figure.savefig(path, dpi=150)
-    return Path(path)
+    return save_png(figure, Path(path))
 
 
 def _rounded(dice: dict[str, float]) -> dict[str, float]:

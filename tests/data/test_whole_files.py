@@ -1,0 +1,144 @@
+"""Whole files and folders: there with all of their content, or as they were; and nobody writes them otherwise."""
+
+import ast
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+import monai_patchgrow
+from monai_patchgrow.data.whole_files import put_in_place, save_whole, set_aside, whole_file, whole_folder, write_whole
+
+PACKAGE = Path(monai_patchgrow.__file__).parent
+
+
+class FailureError(Exception):
+    pass
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_file_is_replaced_when_the_block_ends(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with whole_file(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert contents(tmp_path) == {"a.txt": "new"}
+
+
+def test_a_block_that_fails_leaves_the_old_file_alone(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(FailureError), whole_file(path) as temporary:
+        temporary.write_text("half")
+        raise FailureError
+    assert contents(tmp_path) == {"a.txt": "old"}
+
+
+def test_temporary_files_end_in_tmp_beside_the_file(tmp_path):
+    with whole_file(tmp_path / "a.txt") as temporary:
+        temporary.touch()
+        assert (temporary.parent, temporary.suffix) == (tmp_path, ".tmp")
+
+
+def test_two_writers_of_one_file_don_t_share_a_temporary_file(tmp_path):
+    path = tmp_path / "a.txt"
+    with whole_file(path) as first, whole_file(path) as second:
+        first.write_text("1"), second.write_text("2")
+    assert contents(tmp_path) == {"a.txt": "1"}
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: calls.append(("fsync", os.fstat(descriptor).st_size)))
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda *paths: (calls.append(("replace", None)), replace(*paths)))
+    write_whole("text", tmp_path / "a.txt")
+    assert calls == [("fsync", 4), ("replace", None)]
+
+
+def test_text_is_utf_8(tmp_path):
+    write_whole("ü", tmp_path / "a.txt")
+    assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xbc"
+
+
+def test_a_file_that_was_written_in_parts_is_put_in_place(tmp_path):
+    (tmp_path / "a.partial").write_text("rows")
+    put_in_place(tmp_path / "a.partial", tmp_path / "a.csv")
+    assert contents(tmp_path) == {"a.csv": "rows"}
+
+
+def test_saved_weights_load_again_from_a_new_folder(tmp_path):
+    path = tmp_path / "models" / "model.pt"
+    save_whole({"weight": torch.tensor([1.5])}, path)
+    assert torch.load(path, weights_only=True)["weight"].item() == 1.5
+
+
+def test_the_same_content_makes_the_same_file(tmp_path):
+    for name in ("a.pt", "b.pt"):
+        save_whole({"weight": torch.tensor([1.5])}, tmp_path / name)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+
+
+def test_content_that_can_t_be_saved_leaves_no_file(tmp_path):
+    with pytest.raises(AttributeError):
+        save_whole({"weight": lambda: None}, tmp_path / "a.pt")
+    assert contents(tmp_path) == {}
+
+
+def test_a_folder_appears_when_the_block_ends(tmp_path):
+    with whole_folder(tmp_path / "runs" / "a") as partial:
+        (partial / "file").write_text("text")
+        assert not (tmp_path / "runs" / "a").exists()
+    assert contents(tmp_path) == {"runs/a/file": "text"}
+
+
+def test_an_empty_folder_is_replaced(tmp_path):
+    (tmp_path / "a").mkdir()
+    with whole_folder(tmp_path / "a") as partial:
+        (partial / "file").write_text("text")
+    assert contents(tmp_path) == {"a/file": "text"}
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").write_text("old")
+    with pytest.raises(OSError, match="not empty"), whole_folder(tmp_path / "a") as partial:
+        (partial / "file").write_text("text")
+    assert contents(tmp_path) == {"a/old": "old"}
+
+
+def test_a_folder_s_block_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(FailureError), whole_folder(tmp_path / "a") as partial:
+        (partial / "file").write_text("text")
+        raise FailureError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_others_may_read_the_folder(tmp_path):
+    with whole_folder(tmp_path / "a"):
+        pass
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o755
+
+
+def test_what_is_set_aside_gets_the_first_free_number(tmp_path):
+    (tmp_path / "last.1.pt").write_text("first run")
+    (tmp_path / "last.pt").write_text("second run")
+    assert set_aside(tmp_path / "last.pt").name == "last.2.pt"
+
+
+def test_nobody_else_renames_or_makes_temporary_files():
+    names = {"replace", "rename", "fsync", "mkstemp", "mkdtemp", "NamedTemporaryFile"}
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        if "templates" in path.parts or path.name == "whole_files.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            owner = node.value if isinstance(node, ast.Attribute) else None
+            if isinstance(owner, ast.Name) and owner.id in ("os", "tempfile") and node.attr in names:
+                found.add(path.name)
+    assert found == set()
