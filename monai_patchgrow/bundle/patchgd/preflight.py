@@ -15,7 +15,7 @@ from monai_patchgrow.bundle.patchgd.images import causes, name_fault
 from monai_patchgrow.bundle.plain_settings import check_above_zero
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tiles.source import TileSource
-from monai_patchgrow.engines.patchgd.exactness import why_not_alone
+from monai_patchgrow.engines.patchgd.exactness import why_equal_patches_differ
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 
 __all__ = ["check_background", "check_images", "read_all", "run_engine"]
@@ -39,7 +39,7 @@ def check_background(encoder: nn.Module, *, skip_background: bool, background_th
     with one_line_config_errors():
         if background_threshold is not None:
             check_above_zero("background_threshold", background_threshold)
-        if skip_background and (why := why_not_alone(encoder)):
+        if skip_background and (why := why_equal_patches_differ(encoder)):
             raise ValueError(
                 f"skip_background is not exact for an encoder with {why}: a ResNet takes another norm by "
                 "backbone_options={'norm': ['group', {'num_groups': 8}]}; small_cnn has none that needs the chunk"

@@ -1,60 +1,16 @@
-"""What PatchGD's engines share: their network, and batches whose images stay off the device."""
+"""Batches whose images stay off the device: how they are prepared, and taken apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from monai.data import decollate_batch
-from monai.engines import IterationEvents
 from monai.utils.enums import CommonKeys as Keys
-from torch import Tensor, nn
+from torch import Tensor
 
-from monai_patchgrow.engines.patchgd.events import EVENT_COUNTERS, PatchGDEvents
-
-__all__ = ["autocast_of", "join_network", "leave_images", "match_target", "parse_options", "register_decollate"]
-
-_INSTEAD = {  # MONAI's default, and what there is in place of the option
-    "accumulation_steps": (1, "accumulation counts the inner steps per step of the optimiser"),
-    "compile": (False, "give it a compiled encoder, torch.compile(encoder)"),
-    "inferer": (None, "the encoder is called on patches, the head on the latent grid"),
-    "iteration_update": (None, "an iteration is a pass of PatchGD"),
-}
-
-
-def join_network(network: nn.Module | None, encoder: nn.Module | None, head: nn.Module | None) -> nn.Module:
-    """One module with the attributes ``encoder`` and ``head``.
-
-    Raises:
-        ValueError: neither a network with both, nor both, or all of them.
-
-    >>> sorted(join_network(None, nn.Linear(1, 1), nn.Linear(1, 1)).state_dict())
-    ['encoder.bias', 'encoder.weight', 'head.bias', 'head.weight']
-    """
-    if network is None and encoder is not None and head is not None:
-        return nn.ModuleDict({"encoder": encoder, "head": head})
-    is_whole = all(isinstance(getattr(network, name, None), nn.Module) for name in ("encoder", "head"))
-    if encoder is not None or head is not None or network is None or not is_whole:
-        raise ValueError("give either encoder and head, or a network that has both as its encoder and its head")
-    return network
-
-
-def parse_options(options: Mapping[str, Any], *, name: str) -> dict[str, Any]:
-    """A MONAI engine's options, with the events of the inner loop among them, and images left where they are.
-
-    Raises:
-        ValueError: an option that an inner loop has no use for, set to something.
-    """
-    for option, (default, instead) in _INSTEAD.items():
-        if options.get(option) not in (None, default):
-            raise ValueError(f"{name} has no option {option}: {instead}")
-    events = [PatchGDEvents, *(options.get("event_names") or [])]
-    counters = {**EVENT_COUNTERS, **(options.get("event_to_attr") or {})}
-    kept = {option: value for option, value in options.items() if option not in _INSTEAD}
-    return {"prepare_batch": leave_images, **kept, "event_names": events, "event_to_attr": counters}
+__all__ = ["decollate", "leave_images", "match_target"]
 
 
 def leave_images(
@@ -91,26 +47,17 @@ def match_target(target: Tensor, pred: Tensor) -> Tensor:
     return target.to(pred.dtype) if target.is_floating_point() else target
 
 
-def autocast_of(engine: Any) -> Callable[[], AbstractContextManager[Any]]:
-    """Makes the context of a MONAI engine's forward passes, on its own device."""
-    if not engine.amp:
-        return nullcontext
-    return partial(torch.autocast, engine.state.device.type, **engine.amp_kwargs)
+def decollate(batch: Any) -> Any:
+    """MONAI's decollation of a batch of an engine, also where the images are tile sources.
 
-
-def register_decollate(engine: Any) -> None:
-    """MONAI's decollation of batch and output, also where the images are tile sources."""
-
-    @engine.on(IterationEvents.MODEL_COMPLETED)
-    def _decollate(engine: Any) -> None:
-        state, images = engine.state, None
-        if isinstance(state.batch, Mapping) and not isinstance(state.batch[Keys.IMAGE], Tensor):
-            images = state.batch[Keys.IMAGE]
-            images = list(images) if isinstance(images, list | tuple) else [images]
-            others = {key: value for key, value in state.batch.items() if key != Keys.IMAGE}
-            items = decollate_batch(others) if others else [{} for _ in images]
-            state.batch = [{**item, Keys.IMAGE: image} for item, image in zip(items, images, strict=True)]
-        elif isinstance(state.batch, Mapping):
-            state.batch = decollate_batch(state.batch)
-        if isinstance(state.output, Mapping):
-            state.output = decollate_batch(state.output)
+    >>> [(item["image"], item["label"]) for item in decollate({"image": ["a", "b"], "label": torch.tensor([3, 4])})]
+    [('a', 3), ('b', 4)]
+    """
+    if not isinstance(batch, Mapping):
+        return batch
+    if isinstance(images := batch[Keys.IMAGE], Tensor):
+        return decollate_batch(batch)
+    images = list(images) if isinstance(images, list | tuple) else [images]
+    others = {key: value for key, value in batch.items() if key != Keys.IMAGE}
+    items = decollate_batch(others) if others else [{} for _ in images]
+    return [{**item, Keys.IMAGE: image} for item, image in zip(items, images, strict=True)]

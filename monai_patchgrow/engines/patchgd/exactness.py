@@ -13,7 +13,14 @@ from torch.nn.modules.dropout import _DropoutNd
 from monai_patchgrow.engines.patchgd.chunks import Chunks
 from monai_patchgrow.engines.patchgd.side_effects import modules_of, moves, random_numbers_drawn
 
-__all__ = ["active_dropout", "is_frozen", "mixes_patches", "patches_alone", "why_not_alone", "why_stepwise"]
+__all__ = [
+    "active_dropout",
+    "each_patch_by_itself",
+    "is_frozen",
+    "mixes_patches",
+    "why_equal_patches_differ",
+    "why_stepwise",
+]
 
 
 def why_stepwise(
@@ -74,11 +81,11 @@ def is_frozen(encoder: Callable[..., Tensor]) -> bool:
     return not moving and not any(parameter.requires_grad for parameter in encoder.parameters())
 
 
-def why_not_alone(encoder: Callable[..., Tensor]) -> str | None:
+def why_equal_patches_differ(encoder: Callable[..., Tensor]) -> str | None:
     """What makes an encoder give equal patches unequal latents, or count them, in a few words; None where nothing does.
 
     >>> from torch import nn
-    >>> why_not_alone(nn.Sequential(nn.Conv2d(1, 1, 3), nn.BatchNorm2d(1)))
+    >>> why_equal_patches_differ(nn.Sequential(nn.Conv2d(1, 1, 3), nn.BatchNorm2d(1)))
     'BatchNorm2d in training mode'
     """
     if dropout := active_dropout(encoder):
@@ -90,27 +97,27 @@ def why_not_alone(encoder: Callable[..., Tensor]) -> str | None:
 
 
 @contextmanager
-def patches_alone(encoder: Callable[..., Tensor], device: torch.device) -> Iterator[None]:
-    """A block in which an encoder must treat each patch by itself and without chance, as sharing latents needs.
+def each_patch_by_itself(encoder: Callable[..., Tensor], device: torch.device) -> Iterator[None]:
+    """A block in which an encoder must treat each patch by itself and draw no random number, as sharing latents needs.
 
     Raises:
         ValueError: it has what rules that out, or random numbers were drawn.
 
     >>> from torch import nn
-    >>> with patches_alone(nn.Dropout(0.5), torch.device("cpu")):
+    >>> with each_patch_by_itself(nn.Dropout(0.5), torch.device("cpu")):
     ...     pass
     Traceback (most recent call last):
-    ValueError: skip_background needs an encoder without chance ... but it has active Dropout(p=0.5): ...
+    ValueError: skip_background needs an encoder that draws no random numbers ... but it has active Dropout(p=0.5): ...
     """
-    why = why_not_alone(encoder)
+    why = why_equal_patches_differ(encoder)
     if why is None:
         with random_numbers_drawn(device) as drawn:
             yield
         why = "random numbers, its own or those of normalise" if drawn() else None
     if why is not None:
         raise ValueError(
-            "skip_background needs an encoder without chance whose latents depend on their own patch alone, but it "
-            f"has {why}: take dropout 0 and another norm, such as group norm, or evaluation mode"
+            "skip_background needs an encoder that draws no random numbers and whose latents depend on their own patch "
+            f"alone, but it has {why}: take dropout 0 and another norm, such as group norm, or evaluation mode"
         )
 
 

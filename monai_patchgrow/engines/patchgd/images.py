@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, SupportsIndex
 
@@ -11,15 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from monai_patchgrow.data.tiles.constant import full_scale
 from monai_patchgrow.data.tiles.prefetch import prefetch
 from monai_patchgrow.data.tiles.source import TensorTiles, TileSource, as_tile_source
 from monai_patchgrow.engines.patchgd.chunks import Chunk, Chunks, parse_chunks
+from monai_patchgrow.engines.patchgd.options import ImageReading
 from monai_patchgrow.schedules.arguments import format_size, parse_sizes
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 from monai_patchgrow.state.latent_grid import Places, join_masks
 
-__all__ = ["ImageBatch", "to_device"]
+__all__ = ["ImageBatch"]
+
+_AS_THEY_ARE = ImageReading()
 
 
 class ImageBatch:
@@ -28,10 +30,8 @@ class ImageBatch:
     Args:
         images: a tensor ``(B, C, *spatial)``, a tile source (a batch of one), or a list of tile sources, tensors or
             arrays ``(C, *spatial)``, which may be of different sizes.
-        patch_size, stride: voxels per axis (see :class:`PatchGrid`).
-        padding: value beyond the border of tensors and arrays; a tile source has its own.
-        allow_smaller: pad images that are smaller than the patch instead of refusing them.
-        prefetch: read the next chunk in a thread where images are not in memory.
+        patch_size: voxels per axis.
+        reading: how they are cut and read.
 
     Attributes:
         shape: cells per axis of the largest grid.
@@ -51,32 +51,24 @@ class ImageBatch:
         images: Any,
         *,
         patch_size: Sequence[int],
-        stride: Sequence[int] | None = None,
-        padding: float = 0,
-        allow_smaller: bool = False,
-        prefetch: bool = True,
+        reading: ImageReading = _AS_THEY_ARE,
     ) -> None:
-        self._sources, self._stacked = _parse_images(images, padding)
+        self._sources, self._stacked = _parse_images(images, reading.padding)
         shapes = [shape for source in self._sources for shape in [source.shape] * max(self._stacked, 1)]
         if len({(len(shape), shape[0]) for shape in shapes}) > 1:
             raise ValueError(f"the images of a batch must have as many channels and axes, got {sorted(set(shapes))}")
         size = parse_sizes(patch_size, name="patch_size")
-        step = None if stride is None else parse_sizes(stride, name="stride")
+        step = None if reading.stride is None else parse_sizes(reading.stride, name="stride")
         for number, shape in enumerate(shapes):
             path = None if self._stacked else getattr(self._sources[number], "path", None)
             name = f"image {number} of the batch" if path is None else str(path)
-            _check_size(shape[1:], size, name=name, allow_smaller=allow_smaller)
+            _check_size(shape[1:], size, name=name, allow_smaller=reading.allow_smaller)
         grids = {shape: PatchGrid(shape[1:], size, step) for shape in dict.fromkeys(shapes)}
         self.grids = tuple(grids[shape] for shape in shapes)
         self.mask = join_masks([grid.shape for grid in self.grids])
         self.shape = tuple(self.mask.shape[1:])
         self.cells = self.mask.any(0).flatten().nonzero()[:, 0].tolist()
-        self._in_thread = prefetch and not all(isinstance(source, TensorTiles) for source in self._sources)
-
-    @classmethod
-    def of(cls, images: Any, patch_size: Sequence[int], **options: Any) -> ImageBatch:
-        """A batch of images of any kind; one that is a batch already is returned as it is."""
-        return images if isinstance(images, cls) else cls(images, patch_size=patch_size, **options)
+        self._in_thread = reading.prefetch and not all(isinstance(source, TensorTiles) for source in self._sources)
 
     def __len__(self) -> int:
         return len(self.grids)
@@ -123,11 +115,22 @@ class ImageBatch:
         with closing(reading):
             yield reading
 
-    def places(self, chunk: Chunk) -> Places:
-        """Which image and which cell each patch of `read` belongs to."""
-        cells = torch.tensor(chunk, dtype=torch.int64)
-        images, order = self.mask.flatten(1)[:, cells].nonzero(as_tuple=True)
-        return images, cells[order]
+    def places(self, *chunks: Chunk, device: torch.device) -> Places:
+        """Which image and which cell each patch belongs to, in the order of `read`, of chunk after chunk.
+
+        Args:
+            *chunks: at least one.
+            device: where latents are written by them.
+        """
+        mask = self.mask.flatten(1)
+        images, cells = [], []
+        for chunk in chunks:
+            wanted = torch.tensor(chunk, dtype=torch.int64)
+            those, order = mask[:, wanted].nonzero(as_tuple=True)
+            images.append(those)
+            cells.append(wanted[order])
+        image, cell = torch.cat(images), torch.cat(cells)
+        return image.to(device, non_blocking=True), cell.to(device, non_blocking=True)
 
     def read(self, chunk: Chunk) -> Tensor:
         """The patches of a chunk, ``(N, C, *patch)``: all cells of the first image that it has, then the next one's."""
@@ -142,30 +145,6 @@ class ImageBatch:
             if own:
                 parts.append(source.read([grid.slices_at(position) for position in own]))
         return torch.cat(parts)
-
-
-def to_device(
-    patches: Tensor,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    normalise: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:
-    """A chunk's patches as the encoder takes them.
-
-    They go to the device as they were read, uint8 as uint8. There `normalise` gets them, by default one that brings
-    unsigned integers to 0..1 by the range of their type, uint16 by 65535, and leaves signed ones and floats alone.
-    """
-    if device.type == "cuda" and patches.device.type == "cpu":
-        patches = patches.pin_memory()
-    patches = patches.to(device, non_blocking=True)
-    if normalise is not None:
-        return normalise(patches).to(dtype)
-    scale = full_scale(patches.dtype)
-    if scale == 1:
-        return patches.to(dtype)
-    wide = torch.promote_types(dtype, torch.float32)  # float16 ends below 65 535
-    return patches.to(wide).div_(scale).to(dtype)
 
 
 def _parse_images(images: Any, padding: float) -> tuple[list[TileSource], int]:

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from monai_patchgrow.data.tiles.constant import share_constant
+from monai_patchgrow.data.tiles.constant import full_scale, share_constant
 from monai_patchgrow.engines.patchgd.chunks import Chunk
-from monai_patchgrow.engines.patchgd.exactness import patches_alone
-from monai_patchgrow.engines.patchgd.images import ImageBatch, to_device
+from monai_patchgrow.engines.patchgd.exactness import each_patch_by_itself
+from monai_patchgrow.engines.patchgd.images import ImageBatch
+from monai_patchgrow.engines.patchgd.options import PatchEncoding
 from monai_patchgrow.schedules.arguments import format_size
-from monai_patchgrow.state.latent_grid import LatentGrid, Places
+from monai_patchgrow.state.latent_grid import LatentGrid
 
-__all__ = ["PatchModel"]
+__all__ = ["PatchModel", "to_device"]
 
 
 class PatchModel:
     """Encoder and head, and how a chunk's patches come to them.
 
+    Attributes:
+        device: where encoder and head compute: the encoding's, or where the encoder's first parameter lies, else the
+            head's, else the CPU.
+
     Args:
         encoder: ``(N, C, *patch)`` to ``(N, D)``.
         head: ``(B, D, *grid)`` to ``(B, K)``; one with an attribute ``takes_mask`` that is true is also given the
             cells that each image has, ``(B, *grid)`` bool, or None where all have all.
-        device: where they compute (default: where the encoder's first parameter lies, else the head's, else the CPU).
-        normalise: see :func:`patchgd_pass`.
-        autocast: makes the context of each forward pass, for AMP.
-        scale: applied to what goes backward, for AMP.
-        skip_background: see :func:`patchgd_pass`.
+        encoding: how patches become latent vectors.
 
     Raises:
         ValueError: on use, an output of another shape, a head without masks for images of different sizes, or an
@@ -41,22 +42,14 @@ class PatchModel:
         self,
         encoder: Callable[[Tensor], Tensor],
         head: Callable[..., Tensor],
-        *,
-        device: torch.device | str | None = None,
-        normalise: Callable[[Tensor], Tensor] | None = None,
-        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
-        scale: Callable[[Tensor], Tensor] = lambda loss: loss,
-        skip_background: bool = False,
+        encoding: PatchEncoding,
     ) -> None:
         self.encoder = encoder
         self.head = head
-        self.normalise = normalise
-        self.autocast = autocast
-        self.scale = scale
-        self.skip_background = skip_background
+        self.encoding = encoding
         weights = [_first_weight(encoder), _first_weight(head)]
         known = [weight for weight in weights if weight is not None]
-        self.device = torch.device(device or (known[0].device if known else "cpu"))
+        self.device = torch.device(encoding.device or (known[0].device if known else "cpu"))
         self._patch_dtype = None if weights[0] is None else weights[0].dtype
         self._latent_dtype = known[-1].dtype if known else None
 
@@ -68,28 +61,23 @@ class PatchModel:
                 f"got {type(self.head).__name__} for grids of {sorted({grid.shape for grid in images.grids})} cells"
             )
 
-    def places(self, images: ImageBatch, chunk: Chunk) -> Places:
-        """Where the latents of a chunk belong, on the device."""
-        image, cell = images.places(chunk)
-        return image.to(self.device, non_blocking=True), cell.to(self.device, non_blocking=True)
-
     def fill(self, images: ImageBatch, chunks: Sequence[Chunk], patches: Iterator[Tensor]) -> LatentGrid:
         """Z with the cells of `chunks`, whose patches are the next ones of `patches`."""
-        with patches_alone(self.encoder, self.device) if self.skip_background else nullcontext():
+        with each_patch_by_itself(self.encoder, self.device) if self.encoding.skip_background else nullcontext():
             latents = self.encode(next(patches))
             options: dict[str, Any] = {"dtype": self._latent_dtype or latents.dtype, "device": self.device}
             latent = LatentGrid(images.mask, latent_dim=latents.shape[1], **options)
-            latent.write(self.places(images, chunks[0]), latents)
+            latent.write(images.places(chunks[0], device=self.device), latents)
             for chunk in chunks[1:]:
-                latent.write(self.places(images, chunk), self.encode(next(patches)))
+                latent.write(images.places(chunk, device=self.device), self.encode(next(patches)))
         return latent
 
     def encode(self, patches: Tensor) -> Tensor:
         """The latent vectors ``(N, D)`` of a chunk's patches as they were read, ``(N, C, *patch)``."""
-        patches, rows = share_constant(patches) if self.skip_background else (patches, None)
+        patches, rows = share_constant(patches) if self.encoding.skip_background else (patches, None)
         own = patches.dtype if patches.is_floating_point() else self._latent_dtype or torch.get_default_dtype()
         dtype = self._patch_dtype or own
-        inputs = to_device(patches, device=self.device, dtype=dtype, normalise=self.normalise)
+        inputs = to_device(patches, device=self.device, dtype=dtype, normalise=self.encoding.normalise)
         latents = self._encode(inputs)
         if not isinstance(latents, Tensor) or latents.ndim != 2 or len(latents) != len(inputs):
             got = tuple(latents.shape) if isinstance(latents, Tensor) else type(latents).__name__
@@ -97,7 +85,7 @@ class PatchModel:
         return latents if rows is None or len(rows) == len(latents) else latents[rows.to(self.device)]
 
     def classify(self, latent: LatentGrid) -> Tensor:
-        """The head's output ``(B, K)``; for the forward pass of the loss too, call it within `autocast`."""
+        """The head's output ``(B, K)``; for the forward pass of the loss too, call it within `encoding.autocast`."""
         mask = None if latent.is_whole else latent.mask
         output = self.head(latent.z, mask) if self._takes_mask else self.head(latent.z)
         if output.ndim != 2 or len(output) != len(latent.mask):
@@ -107,7 +95,7 @@ class PatchModel:
         return output
 
     def _encode(self, inputs: Tensor) -> Tensor:
-        with self.autocast():
+        with self.encoding.autocast():
             try:
                 return self.encoder(inputs)
             except ValueError as error:
@@ -121,6 +109,30 @@ class PatchModel:
     @property
     def _takes_mask(self) -> bool:
         return bool(getattr(self.head, "takes_mask", False))
+
+
+def to_device(
+    patches: Tensor,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    normalise: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """A chunk's patches as the encoder takes them.
+
+    They go to the device as they were read, uint8 as uint8. There `normalise` gets them, by default one that brings
+    unsigned integers to 0..1 by the range of their type, uint16 by 65535, and leaves signed ones and floats alone.
+    """
+    if device.type == "cuda" and patches.device.type == "cpu":
+        patches = patches.pin_memory()
+    patches = patches.to(device, non_blocking=True)
+    if normalise is not None:
+        return normalise(patches).to(dtype)
+    scale = full_scale(patches.dtype)
+    if scale == 1:
+        return patches.to(dtype)
+    wide = torch.promote_types(dtype, torch.float32)  # float16 ends below 65 535
+    return patches.to(wide).div_(scale).to(dtype)
 
 
 def _first_weight(network: Callable[..., Tensor]) -> Tensor | None:

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
-import torch
 from ignite.engine.events import EventEnum
 from torch import Tensor
 
-from monai_patchgrow.engines.patchgd.chunks import parse_chunk_size
 from monai_patchgrow.engines.patchgd.events import PatchGDState
 from monai_patchgrow.engines.patchgd.images import ImageBatch
-from monai_patchgrow.engines.patchgd.inner_loop import InnerLoop
+from monai_patchgrow.engines.patchgd.inner_loop import InnerLoop, Updates
 from monai_patchgrow.engines.patchgd.model import PatchModel
+from monai_patchgrow.engines.patchgd.options import (
+    EncodingOptions,
+    ImageReading,
+    PatchEncoding,
+    ReadingOptions,
+    keywords_of,
+    refuse_unknown,
+    take_options,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["patchgd_pass"]
+
+
+class PassOptions(ReadingOptions, EncodingOptions, total=False):
+    """What a pass takes beside its parts."""
+
+    true_gradient: bool
+    scale: Callable[[Tensor], Tensor]
+    on_event: Callable[[EventEnum, PatchGDState], None]
 
 
 def patchgd_pass(
@@ -32,15 +49,7 @@ def patchgd_pass(
     accumulation: int,
     step: Callable[[], None],
     exact: bool | None = None,
-    true_gradient: bool = False,
-    chunk_size: int | None = None,
-    normalise: Callable[[Tensor], Tensor] | None = None,
-    skip_background: bool = False,
-    device: torch.device | str | None = None,
-    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
-    scale: Callable[[Tensor], Tensor] = lambda loss: loss,
-    on_event: Callable[[EventEnum, PatchGDState], None] = lambda event, state: None,
-    **reading: Any,
+    **options: Unpack[PassOptions],
 ) -> tuple[list[Tensor], Tensor]:
     """Fill the latent grid Z of a batch, then take its inner steps.
 
@@ -61,8 +70,7 @@ def patchgd_pass(
         head: ``(B, D, *grid)`` to ``(B, K)``; with ``takes_mask = True`` it is called ``head(z, mask)``, which images
             of different sizes need: `mask` is ``(B, *grid)`` bool, or None where each image has all cells.
         loss_function: of ``(B, K)`` and the target, as torch's.
-        images: a tensor ``(B, C, *spatial)``, a tile source (a batch of one), or a list of tile sources or tensors;
-            or an :class:`ImageBatch`, which has its own patch size.
+        images: a tensor ``(B, C, *spatial)``, a tile source (a batch of one), or a list of tile sources or tensors.
         target: what the loss takes, on the device.
         patch_size: voxels per axis.
         fill_chunks: row-major cells of the largest grid in the batch; an image gives those that it has.
@@ -70,24 +78,18 @@ def patchgd_pass(
         accumulation: inner steps per call of `step`; may be more than there are.
         step: called without arguments, after backward; it steps and clears.
         exact: None: the exact variant where it is the same; True: insist on it; False: the steps one by one.
-        true_gradient: exact variant only: the gradient of the loss itself, as far as it goes through the inner chunks'
-            cells. Else the encoder's is divided by `accumulation`, as that of the inner steps is.
-        chunk_size: the most patches that are encoded at a time, of all images together (default: a chunk's); at least
-            one of each image. It bounds the memory whatever the image's size. A chunk that holds more is encoded part
-            by part, for the same update; batch norm in the encoder then sees the part. Where the head runs in each
-            inner step, that takes each part's forward pass once more.
-        normalise: called with a chunk's patches on the device, in the type that they were read in, before the encoder
-            (default: unsigned integers to 0..1, others as they are).
-        skip_background: encode one of a chunk's patches that hold one and the same constant, such as empty glass or
-            padding, for all of them. It is exact, so an encoder with active dropout, or with batch norm in training
-            mode, is refused.
-        device: where encoder and head compute (default: where the encoder's first parameter lies).
-        autocast: makes the context of the forward passes, for AMP.
-        scale: applied to what goes backward, for AMP: ``GradScaler.scale``.
-        on_event: called with an event and the state of the pass: those of :class:`PatchGDEvents`, and MONAI's
-            ``FORWARD_COMPLETED`` and ``LOSS_COMPLETED`` of each pass of the head.
-        **reading: how the images become cells, as of :class:`ImageBatch`: `stride`, `padding` (the value beyond the
-            border, before `normalise`; default 0), `allow_smaller`, `prefetch`.
+        **options: `true_gradient` (exact variant only: the gradient of the loss itself, as far as it goes through the
+            inner chunks' cells; else the encoder's is divided by `accumulation`, as that of the inner steps is);
+            `scale` (applied to what goes backward, for AMP: ``GradScaler.scale``); `on_event` (called with an event and
+            the state of the pass: those of :class:`PatchGDEvents`, and MONAI's ``FORWARD_COMPLETED`` and
+            ``LOSS_COMPLETED`` of each pass of the head); how images become patches (`stride`, `padding`,
+            `allow_smaller`, `prefetch`: :class:`ImageReading`) and patches latents (`chunk_size`, `normalise`,
+            `skip_background`, `device`, `autocast`: :class:`PatchEncoding`).
+
+    `chunk_size` bounds the memory whatever the image's size: at most so many patches of all images together, at least
+    one of each. A chunk that holds more is encoded part by part, for the same update; batch norm in the encoder then
+    sees the part. Where the head runs in each inner step, that takes each part's forward pass once more.
+    `skip_background` is exact, so an encoder with active dropout, or with batch norm in training mode, is refused.
 
     Returns:
         The losses, not scaled: one per inner step, or one in all when exact; and the final Z ``(B, D, *grid)``.
@@ -96,8 +98,10 @@ def patchgd_pass(
         ValueError: chunks that repeat a cell or name one that isn't there, an `accumulation` below 1, ``exact=True`` or
             `true_gradient` where it isn't the same (the reason is named), images that patch or head don't fit, an
             encoder that `skip_background` or `chunk_size` isn't exact for.
+        TypeError: an option that there isn't.
 
     Example:
+        >>> import torch
         >>> encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
         >>> head = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 6, 2))
         >>> optimizer = torch.optim.SGD([*encoder.parameters(), *head.parameters()], lr=0.1)
@@ -117,10 +121,23 @@ def patchgd_pass(
         >>> len(losses), latent.shape
         (3, torch.Size([5, 3, 2, 3]))
     """
-    batch = ImageBatch.of(images, patch_size, **reading)
-    chunks = batch.parse_chunks(fill_chunks, inner_chunks)
-    encoding: dict[str, Any] = {"normalise": normalise, "skip_background": skip_background}
-    model = PatchModel(encoder, head, device=device, autocast=autocast, scale=scale, **encoding)
-    loop = InnerLoop(model, loss_function, batch, target, chunks, step, on_event, parse_chunk_size(chunk_size))
-    losses, latent = loop.run(accumulation, exact=exact, true_gradient=true_gradient)
+    given: dict[str, Any] = {**options, "accumulation": accumulation, "step": step, "exact": exact}
+    reading, encoding = take_options(ImageReading, given), take_options(PatchEncoding, given)
+    updates = take_options(Updates, given)
+    on_event = given.pop("on_event", _ignore)
+    refuse_unknown(given, {*keywords_of(patchgd_pass), *PassOptions.__optional_keys__}, name="patchgd_pass")
+    batch = ImageBatch(images, patch_size=patch_size, reading=reading)
+    losses, latent = InnerLoop(
+        model=PatchModel(encoder, head, encoding),
+        images=batch,
+        target=target,
+        loss_function=loss_function,
+        chunks=batch.parse_chunks(fill_chunks, inner_chunks),
+        updates=updates,
+        on_event=on_event,
+    ).run()
     return losses, latent.z
+
+
+def _ignore(event: EventEnum, state: PatchGDState) -> None:
+    """Do nothing on an event."""

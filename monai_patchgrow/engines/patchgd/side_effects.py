@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-__all__ = ["KeptBuffers", "modules_of", "moves", "norms_counting", "random_numbers_drawn"]
+__all__ = ["KeptBuffers", "modules_of", "moves", "random_numbers_drawn", "statistics_moved_as_by"]
 
 
 class KeptBuffers:
@@ -41,7 +41,7 @@ class KeptBuffers:
 
 
 @contextmanager
-def norms_counting(network: Callable[..., Tensor], passes: int) -> Iterator[Callable[[], bool]]:
+def statistics_moved_as_by(network: Callable[..., Tensor], passes: int) -> Iterator[Callable[[], bool]]:
     """Let one pass move running statistics as far as `passes` passes over the same values would.
 
     Gives a function that tells, when the block is over, whether that holds: each norm was passed once. With 0 passes

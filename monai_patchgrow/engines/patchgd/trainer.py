@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,20 +11,15 @@ from ignite.engine import Events
 from ignite.engine.events import EventEnum
 from monai.engines import IterationEvents, SupervisedTrainer, Trainer
 from monai.utils.enums import CommonKeys as Keys
-from torch import Tensor, nn
+from torch import Tensor
 
-from monai_patchgrow.engines.patchgd.batches import (
-    autocast_of,
-    join_network,
-    match_target,
-    parse_options,
-    register_decollate,
-)
-from monai_patchgrow.engines.patchgd.chunks import Sampling, parse_chunk_size
+from monai_patchgrow.engines.patchgd.batches import match_target
+from monai_patchgrow.engines.patchgd.chunks import Sampling
+from monai_patchgrow.engines.patchgd.engine import PatchGDEngine
 from monai_patchgrow.engines.patchgd.events import PatchGDEvents, PatchGDState
 from monai_patchgrow.engines.patchgd.images import ImageBatch
+from monai_patchgrow.engines.patchgd.inner_loop import InnerLoop, Updates
 from monai_patchgrow.engines.patchgd.over_ranks import average_buffers, average_gradients, same_weights
-from monai_patchgrow.engines.patchgd.passes import patchgd_pass
 from monai_patchgrow.handlers.reproducibility import seed_of
 
 __all__ = ["PatchGDTrainer"]
@@ -33,7 +27,7 @@ __all__ = ["PatchGDTrainer"]
 _logger = logging.getLogger(__name__)
 
 
-class PatchGDTrainer(SupervisedTrainer):
+class PatchGDTrainer(PatchGDEngine, SupervisedTrainer):
     """MONAI's trainer for images larger than the device; every MONAI handler and metric works on it.
 
     Each iteration draws chunks of cells from (seed, epoch, iteration) alone, fills the latent grid Z of the batch, and
@@ -52,16 +46,14 @@ class PatchGDTrainer(SupervisedTrainer):
     Source: Gupta et al., Patch Gradient Descent (arXiv 2301.13817).
 
     Args:
-        network: a module with the attributes ``encoder`` and ``head``; or give both as `encoder` and `head`.
-        patch_size: voxels per axis, or a shared :class:`PatchSize`, which is read in each iteration and which a
-            :class:`PatchGrowth` on the trainer grows.
+        patch_size, network, encoder, head, stride, padding, allow_smaller, prefetch, chunk_size, normalise,
+            skip_background: see :class:`PatchGDEngine`. A :class:`PatchGrowth` on the trainer grows a shared
+            `patch_size`. `chunk_size` bounds the memory, which with `sampling` alone grows with the image; it counts
+            patches of the first `patch_size`, of smaller ones as many more as have the same voxels.
         sampling, inner_steps, accumulation: see :class:`Sampling`.
-        chunk_size: see `patchgd_pass`; in patches of the size that `patch_size` has now, of smaller ones as many more
-            as have the same voxels. It bounds the memory, which with `sampling` alone grows with the image.
-        exact, true_gradient, normalise, skip_background: see `patchgd_pass`.
-        stride, padding, allow_smaller, prefetch: see :class:`ImageBatch`.
+        exact, true_gradient: see `patchgd_pass`.
         seed: seed of the chunks; that of a :class:`Reproducibility` on the trainer comes first.
-        **options: further options of MONAI's ``SupervisedTrainer``: ``device``, ``max_epochs``, ``train_data_loader``,
+        **options: those of MONAI's ``SupervisedTrainer``: ``device``, ``max_epochs``, ``train_data_loader``,
             ``optimizer``, ``loss_function``, ``amp``, ... Batches are a dictionary with "image" (a tensor
             ``(B, C, *spatial)``, which stays where it is, or a list of tile sources) and "label" ``(B,)``. A
             floating-point label counts as ``(B, 1)`` where the head has one output.
@@ -69,46 +61,30 @@ class PatchGDTrainer(SupervisedTrainer):
     Raises:
         ValueError: a `sampling` outside of its range, a number of steps below 1, no network, or an option that an inner
             loop has no use for; in an iteration, what `patchgd_pass` refuses.
+        TypeError: an option that there isn't; the nearest is named.
     """
 
-    _reading: dict[str, Any]
-    _passing: dict[str, Any]
-    _encoding: dict[str, Any]
     _said: tuple[Any, ...] = ()
 
     def __init__(
         self,
         *,
-        patch_size: Sequence[int],
-        network: nn.Module | None = None,
-        encoder: nn.Module | None = None,
-        head: nn.Module | None = None,
         sampling: float = 1 / 8,
         inner_steps: int | None = None,
         accumulation: int | None = None,
-        chunk_size: int | None = None,
         exact: bool | None = None,
         true_gradient: bool = False,
-        stride: Sequence[int] | None = None,
-        padding: float = 0,
-        normalise: Callable[[Tensor], Tensor] | None = None,
-        skip_background: bool = False,
-        allow_smaller: bool = False,
-        prefetch: bool = True,
         seed: int = 0,
         **options: Any,
     ) -> None:
-        self.patch_size, self.seed = patch_size, seed
         self.sampling = Sampling(sampling, inner_steps, accumulation)
-        self._reading = {"stride": stride, "padding": padding, "allow_smaller": allow_smaller, "prefetch": prefetch}
-        self._passing = {"exact": exact, "true_gradient": true_gradient}
-        self._chunk_voxels = (parse_chunk_size(chunk_size) or 0) * math.prod(patch_size)
-        self._encoding = {"normalise": normalise, "skip_background": skip_background}
-        super().__init__(network=join_network(network, encoder, head), **parse_options(options, name="PatchGDTrainer"))
+        self.exact, self.true_gradient, self.seed = exact, true_gradient, seed
+        super().__init__(**options)
+        self._chunk_voxels = (self.encoding.chunk_size or 0) * math.prod(self.patch_size)
         self.add_event_handler(Events.STARTED, self._start)
 
     def run(self) -> None:
-        """Train; a second call goes on from where the first one ended."""
+        """Train; a second call resumes where the first one ended."""
         self.scaler = None
         if self.amp:
             amp_dtype = self.amp_kwargs.get("dtype") or torch.get_autocast_dtype(self.state.device.type)
@@ -118,14 +94,11 @@ class PatchGDTrainer(SupervisedTrainer):
     def _start(self) -> None:
         self._has_same_weights = False
 
-    def _register_decollate(self) -> None:
-        register_decollate(self)
-
     def _iteration(self, engine: Any, batchdata: Any) -> dict[str, Any]:
         images, target = self.prepare_batch(batchdata, self.state.device, self.non_blocking, **self.to_kwargs)[:2]
         if target is None:
             raise ValueError(f'the trainer needs batches with a "{Keys.LABEL}", got {type(batchdata).__name__} without')
-        batch = ImageBatch(images, patch_size=self.patch_size, **self._reading)
+        batch = self._cut(images)
         if not self._has_same_weights:  # here, behind all handlers that load weights on start
             same_weights(self.network)
             self._has_same_weights = True
@@ -140,27 +113,29 @@ class PatchGDTrainer(SupervisedTrainer):
 
     def _pass(self, batch: ImageBatch, target: Tensor) -> tuple[list[Tensor], Tensor]:
         at = {"seed": seed_of(self, self.seed), "epoch": self.state.epoch, "iteration": self.state.iteration}
-        may_be_exact = self._passing["exact"] is not False and self.sampling.is_one_group(len(batch.cells))
+        may_be_exact = self.exact is not False and self.sampling.is_one_group(len(batch.cells))
         chunks = self.sampling.draw(batch.cells, **at, from_fill=may_be_exact)
-        return patchgd_pass(
-            encoder=self.network.encoder,
-            head=self.network.head,
-            loss_function=self._loss,
+        updates = Updates(
+            accumulation=self.sampling.accumulation or len(chunks.inner),
+            step=lambda: self._step(weight=len(batch)),
+            exact=self.exact,
+            true_gradient=self.true_gradient,
+            scale=self._scale,
+        )
+        losses, latent = InnerLoop(
+            model=self._model(chunk_size=self._chunk_size()),
             images=batch,
             target=target,
-            patch_size=tuple(self.patch_size),
-            fill_chunks=chunks.fill,
-            inner_chunks=chunks.inner,
-            accumulation=self.sampling.accumulation or len(chunks.inner),
-            chunk_size=max(1, self._chunk_voxels // math.prod(self.patch_size)) if self._chunk_voxels else None,
-            step=lambda: self._step(weight=len(batch)),
-            device=self.state.device,
-            autocast=autocast_of(self),
-            scale=self._scale,
+            loss_function=self._loss,
+            chunks=chunks,
+            updates=updates,
             on_event=self._announce,
-            **self._passing,
-            **self._encoding,
-        )
+        ).run()
+        return losses, latent.z
+
+    def _chunk_size(self) -> int | None:
+        """Of patches of the size of now; of small ones as many more as have the same voxels."""
+        return max(1, self._chunk_voxels // math.prod(self.patch_size)) if self._chunk_voxels else None
 
     def _loss(self, pred: Tensor, target: Tensor) -> Tensor:
         return self.loss_function(pred, match_target(target, pred))

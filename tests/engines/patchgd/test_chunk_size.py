@@ -83,16 +83,14 @@ def test_batch_norm_on_a_single_patch_is_one_line():
         take_pass(network, images=torch.randn(1, 1, 6, 6), target=torch.tensor([0]), chunk_size=1)
 
 
-def test_chance_that_would_be_another_the_second_time_is_refused():
-    message = (
-        r"a chunk_size below a chunk's patches needs an encoder without chance, but it has active Dropout\(p=0.5\)"
-    )
+def test_random_numbers_that_would_be_others_the_second_time_are_refused():
+    message = r"needs an encoder that draws no random numbers, but it has active Dropout\(p=0.5\)"
     with pytest.raises(ValueError, match=message):
         take_pass(make_network(dropout=0.5), chunk_size=4)
     take_pass(make_network(dropout=0.5), chunk_size=6)
 
 
-def test_chance_that_no_module_shows_is_refused_too():
+def test_random_numbers_that_no_module_shows_are_refused_too():
     network = make_network()
     network["encoder"].register_forward_pre_hook(lambda module, inputs: (inputs[0] + torch.randn(1),))
     with pytest.raises(ValueError, match="but it has active random numbers: take a smaller sampling instead"):

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from monai_patchgrow.data import ArrayTiles, share_constant
-from monai_patchgrow.engines.patchgd.images import ImageBatch, to_device
+from monai_patchgrow.engines.patchgd.images import ImageBatch
+from monai_patchgrow.engines.patchgd.model import to_device
 
 
 def given(patches, dtype=torch.float32):

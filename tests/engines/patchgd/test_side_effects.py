@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from monai_patchgrow.engines.patchgd import patchgd_pass
-from monai_patchgrow.engines.patchgd.side_effects import norms_counting
+from monai_patchgrow.engines.patchgd.side_effects import statistics_moved_as_by
 
 FILL = [[0, 1], [2, 3]]
 
@@ -83,7 +83,7 @@ def test_latents_that_depend_on_their_chunk_are_found_out():
 
 def test_statistics_that_torch_leaves_alone_stay():
     norm = nn.InstanceNorm1d(1, track_running_stats=True, momentum=None)
-    with norms_counting(norm, 4):
+    with statistics_moved_as_by(norm, 4):
         norm(torch.randn(2, 1, 3))
     assert norm.running_mean.tolist() == [0.0]
     assert norm.momentum is None
