@@ -29,6 +29,7 @@ FLOORS = {
 }
 LONGEST_FILE = 250
 LONGEST_FUNCTION = 40
+MOST_PARAMETERS = 12
 MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -84,6 +85,14 @@ def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return length - (function.body[0].end_lineno - function.body[0].lineno + 1)
 
 
+def parameters_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """How many parameters a function has, `*args` and `**options` included, `self` and `cls` not."""
+    arguments = function.args
+    named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    variadic = [one for one in (arguments.vararg, arguments.kwarg) if one is not None]
+    return len([one for one in named if one.arg not in ("self", "cls")]) + len(variadic)
+
+
 def test_every_folder_has_a_floor():
     tops = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
     assert tops - {"__init__"} <= set(FLOORS)
@@ -135,6 +144,13 @@ def test_functions_are_short(module):
     functions = [n for n in ast.walk(parse(module)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     lengths = {function.name: lines_of(function) for function in functions}
     assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}
+
+
+@every_module
+def test_signatures_are_short(module):
+    functions = [n for n in ast.walk(parse(module)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    counts = {function.name: parameters_of(function) for function in functions}
+    assert {name: count for name, count in counts.items() if count > MOST_PARAMETERS} == {}
 
 
 @every_module
