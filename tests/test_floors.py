@@ -62,14 +62,6 @@ def is_folder(module: str) -> bool:
     return MODULES[module].name == "__init__.py"
 
 
-def without_types_only(tree: ast.Module) -> ast.Module:
-    """Drop the bodies of `if TYPE_CHECKING:`: they never run, so they close no circle."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            node.body = []
-    return tree
-
-
 def climbs(module: str, name: str) -> bool:
     """Whether `module` may not import `name`, a dotted name of the package."""
     importer, imported = (dotted.split(".")[1:2] for dotted in (module, name))
@@ -123,8 +115,7 @@ def test_schedules_know_the_standard_library_only(module):
 
 def test_no_module_imports_itself_through_others():
     def runs(module: str) -> set[str]:
-        names = imported_by(module, without_types_only(parse(module)), is_folder=is_folder(module))
-        return {name if name in MODULES else name.rpartition(".")[0] for name in names}
+        return {name if name in MODULES else name.rpartition(".")[0] for name in imports_of(module)}
 
     TopologicalSorter({module: runs(module) for module in MODULES}).prepare()
 
@@ -132,6 +123,12 @@ def test_no_module_imports_itself_through_others():
 @every_module
 def test_module_opens_with_a_docstring(module):
     assert ast.get_docstring(parse(module))
+
+
+@every_module
+def test_folder_says_which_question_it_answers(module):
+    if is_folder(module) and module != PACKAGE.name:
+        assert "?" in ast.get_docstring(parse(module))
 
 
 @every_module

@@ -1,4 +1,4 @@
-"""Where patches come from: data sets on disk and synthetic ones."""
+"""Floor 2: where do patches come from? Its folders: tasks, loading, tiles, synthetic."""
 
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.loading.preprocessed import PreprocessedDataset

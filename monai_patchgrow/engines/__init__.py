@@ -1,4 +1,4 @@
-"""Floor 4: engines with an inner loop of their own, on which every MONAI handler and metric works."""
+"""Floor 4: which engines have an inner loop of their own, on which MONAI's handlers and metrics work?"""
 
 from monai_patchgrow.engines.patchgd import PatchGDEvaluator, PatchGDTrainer
 

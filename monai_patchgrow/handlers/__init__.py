@@ -1,4 +1,4 @@
-"""Floor 3: the Ignite handlers."""
+"""Floor 3: what happens on the events of a run? One file per Ignite handler."""
 
 from monai_patchgrow.handlers.batch_augmentation import AugmentBatches
 from monai_patchgrow.handlers.checkpoint import BestWeights, ResumableRun

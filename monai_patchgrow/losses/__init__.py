@@ -1,4 +1,4 @@
-"""Floor 2: MONAI's losses, for batches that are split over ranks, and losses of grades and numbers."""
+"""Floor 2: what is minimised, where a batch is split over ranks or labels are grades and numbers?"""
 
 from monai_patchgrow.losses.image_target import ImageTarget
 from monai_patchgrow.losses.ordinal import OrdinalLoss, ordinal_grades

@@ -1,4 +1,4 @@
-"""Floor 2: Ignite metrics of whole images, for batches that are split over steps and ranks."""
+"""Floor 2: how good are predictions of whole images, over batches that are split over steps and ranks?"""
 
 from monai_patchgrow.metrics.class_metrics import balanced_accuracy, mean_roc_auc
 from monai_patchgrow.metrics.inputs import image_scores

@@ -1,4 +1,4 @@
-"""Floor 2: what a network needs to be trained on small patches, and PatchGD's encoders and heads."""
+"""Floor 2: which networks are trained, and what is changed in them? Its folders: surgery, encoders, heads."""
 
 from monai_patchgrow.networks.check import check_network
 from monai_patchgrow.networks.encoders.by_name import backbone, backbone_rule

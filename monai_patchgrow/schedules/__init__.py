@@ -1,4 +1,4 @@
-"""Plans of a training run in plain integers: which patches, how many, in which epochs. No torch here."""
+"""Floor 0: which patches, how many, in which epochs? Plain integers, no torch."""
 
 from __future__ import annotations
 

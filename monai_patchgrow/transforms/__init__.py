@@ -1,4 +1,4 @@
-"""Floor 2: transforms, and what is to be known about MONAI's own."""
+"""Floor 2: what happens to patches between the volume and the network?"""
 
 from monai_patchgrow.transforms.augment import BatchAugmentation
 from monai_patchgrow.transforms.patches import BackgroundValued, RandPatchesd, concatenate_patches

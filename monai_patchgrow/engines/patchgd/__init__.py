@@ -1,4 +1,4 @@
-"""Patch Gradient Descent: classify images larger than the device, a few patches at a time."""
+"""How does Patch Gradient Descent train and evaluate, a few patches at a time?"""
 
 from monai_patchgrow.engines.patchgd.evaluator import PatchGDEvaluator, fill_latent
 from monai_patchgrow.engines.patchgd.events import PatchGDEvents, PatchGDState
