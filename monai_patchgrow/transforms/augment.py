@@ -3,138 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from monai_patchgrow.transforms.axis_maps import blur_matrices, coarsening_matrices, map_axes
-from monai_patchgrow.transforms.recipe import AugmentationRecipe, Range
+from monai_patchgrow.transforms.drawn_augmentation import Affected, Augmentation, draw_augmentation
+from monai_patchgrow.transforms.recipe import AugmentationRecipe
 
-__all__ = ["Affected", "Augmentation", "BatchAugmentation", "augment_patches", "draw_augmentation"]
+__all__ = ["BatchAugmentation", "augment_patches"]
 
-_NUM_KINDS = 8
-_MIRROR_PROB = 0.5
 _SMALLEST_DIVISOR = 1e-7
-
-
-class Affected(NamedTuple):
-    """What one kind of augmentation touches: `rows`, ascending, ``(R,)``, are patch * channels + channel.
-
-    Their `values` are ``(R, 1)``, or ``(R, D)`` with one for each spatial axis.
-
-    >>> Affected(rows=torch.tensor([4]), values=torch.tensor([[1.25]])).values.tolist()
-    [[1.25]]
-    """
-
-    rows: Tensor
-    values: Tensor
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Augmentation:
-    """What is drawn for one batch, on the CPU, before a voxel is touched; its kinds in the order in which they act.
-
-    Args:
-        shape: patches, channels and spatial axes of the batch.
-        noise: standard deviations.
-        blur: sigmas in voxels, for each axis.
-        low_resolution: share of the voxels that is kept, for each axis; 1 on axes that are left alone.
-        brightness, contrast, inverted_gamma, gamma: factors, and exponents.
-        mirror: whether a patch is mirrored along an axis, ``(N, D)``.
-        noise_before, noise_total: rows of a larger batch with noise, those before these patches and all of them.
-
-    >>> recipe = AugmentationRecipe.nnunet((40, 56, 40))
-    >>> draw_augmentation(recipe, torch.Generator(), num_patches=9, num_channels=1, spatial_dims=3).shape
-    (9, 1, 3)
-    """
-
-    shape: tuple[int, int, int]
-    noise: Affected
-    blur: Affected
-    brightness: Affected
-    contrast: Affected
-    low_resolution: Affected
-    inverted_gamma: Affected
-    gamma: Affected
-    mirror: Tensor
-    noise_before: int = 0
-    noise_total: int | None = None
-
-    def part(self, start: int, count: int) -> Augmentation:
-        """What was drawn for `count` patches of the batch from patch `start` on, the same noise included.
-
-        >>> recipe = AugmentationRecipe.nnunet((40, 56, 40))
-        >>> draw_augmentation(recipe, torch.Generator(), num_patches=9, num_channels=1, spatial_dims=3).part(5, 4).shape
-        (4, 1, 3)
-        """
-        low, high = start * self.shape[1], (start + count) * self.shape[1]
-
-        def part_of(kind: Affected) -> Affected:
-            own = (kind.rows >= low) & (kind.rows < high)
-            return Affected(kind.rows[own] - low, kind.values[own])
-
-        kinds = {name: part_of(kind) for name, kind in vars(self).items() if isinstance(kind, Affected)}
-        shape, mirror = (count, *self.shape[1:]), self.mirror[start : start + count]
-        before, total = int((self.noise.rows < low).sum()), len(self.noise.rows)
-        return replace(self, **kinds, shape=shape, mirror=mirror, noise_before=before, noise_total=total)
-
-
-def draw_augmentation(
-    recipe: AugmentationRecipe, generator: torch.Generator, *, num_patches: int, num_channels: int, spatial_dims: int
-) -> Augmentation:
-    """Draw what happens to each of `num_patches` patches, and to each of its channels.
-
-    A patch takes the same numbers from the (CPU) generator whatever happens to it, and whatever comes behind it.
-
-    Raises:
-        ValueError: an axis of the recipe that the patches don't have.
-
-    >>> recipe = AugmentationRecipe.nnunet((40, 56, 40), mirror_axes=(2,))
-    >>> drawn = draw_augmentation(recipe, torch.Generator(), num_patches=100, num_channels=1, spatial_dims=3)
-    >>> drawn.mirror.any(0).tolist()
-    [False, False, True]
-    """
-    coarse_axes = _parse_axes("low_resolution_axes", recipe.low_resolution_axes, spatial_dims)
-    mirror_axes = _parse_axes("mirror_axes", recipe.mirror_axes, spatial_dims)
-    # For each patch, kind and channel: is the patch affected (its first channel says so)? the channel? how strongly?
-    chances = torch.rand(num_patches, _NUM_KINDS, num_channels, 2 + spatial_dims, generator=generator)
-    noise, blur, brightness, contrast, coarse, inverted_gamma, gamma, mirror = chances.unbind(1)
-    zoom = _affect(coarse, recipe.low_resolution_prob, recipe.low_resolution_zoom, recipe.low_resolution_channel_prob)
-    return Augmentation(
-        shape=(num_patches, num_channels, spatial_dims),
-        # One deviation for all channels of a patch, as nnU-Net has it.
-        noise=_affect(noise[:, :1].expand_as(noise), recipe.noise_prob, recipe.noise_std),
-        blur=_affect(blur, recipe.blur_prob, recipe.blur_sigma, recipe.blur_channel_prob, num_axes=spatial_dims),
-        brightness=_affect(brightness, recipe.brightness_prob, recipe.brightness_range, around_one=True),
-        contrast=_affect(contrast, recipe.contrast_prob, recipe.contrast_range, around_one=True),
-        low_resolution=Affected(zoom.rows, torch.where(coarse_axes, zoom.values, 1.0)),
-        inverted_gamma=_affect(inverted_gamma, recipe.inverted_gamma_prob, recipe.gamma_range, around_one=True),
-        gamma=_affect(gamma, recipe.gamma_prob, recipe.gamma_range, around_one=True),
-        mirror=(mirror[:, 0, 2:] < _MIRROR_PROB) & mirror_axes,
-    )
-
-
-def _parse_axes(name: str, axes: Sequence[int], spatial_dims: int) -> Tensor:
-    """Whether each of the patches' axes is one of `axes`, ``(D,)``."""
-    if not set(axes) <= set(range(spatial_dims)):
-        raise ValueError(f"the recipe's {name} must lie in 0..{spatial_dims - 1}, got {tuple(axes)}")
-    return torch.tensor([axis in axes for axis in range(spatial_dims)])
-
-
-def _affect(
-    chances: Tensor, prob: float, limits: Range, channel_prob: float = 1, *, num_axes: int = 1, around_one: bool = False
-) -> Affected:
-    rows = ((chances[:, :1, 0] < prob) & (chances[:, :, 1] < channel_prob)).flatten().nonzero().flatten()
-    chance = chances[:, :, 2 : 2 + num_axes].flatten(0, 1)[rows]
-    low, high = limits
-    if not (around_one and low < 1 < high):
-        return Affected(rows, low + (high - low) * chance)
-    offset = 2 * chance - 1
-    return Affected(rows, 1 + torch.where(offset < 0, 1 - low, high - 1) * offset)
 
 
 @torch.no_grad()
@@ -170,9 +52,11 @@ def augment_patches(
         (augmentation.inverted_gamma, partial(_apply_gamma, inverted=True)),
         (augmentation.gamma, _apply_gamma),
     )
+    # In half precision a gamma would leave few grey values; a trainer's AMP may be on around this.
     with torch.autocast(image.device.type, enabled=False):
         for (index, values), work in kinds:
             if len(index):
+                # What is affected is known on the CPU: a mask on the device would have to be waited for.
                 index, values = (one.to(image.device, non_blocking=True) for one in (index, values))
                 rows.index_copy_(0, index, work(rows.index_select(0, index), values))
     _mirror([image] if label is None else [image, label], augmentation.mirror)
@@ -197,6 +81,7 @@ def _add_noise(rows: Tensor, std: Tensor, *, generator: torch.Generator, drawn: 
 
 def _scale_contrast(rows: Tensor, factor: Tensor) -> Tensor:
     low, high, mean = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True), rows.mean(1, keepdim=True)
+    # mean + factor * (row - mean), in one pass over the voxels.
     return torch.addcmul(mean * (1 - factor), rows, factor).clamp_(low, high)
 
 
@@ -205,12 +90,15 @@ def _apply_gamma(rows: Tensor, gamma: Tensor, *, inverted: bool = False) -> Tens
     low, high, mean = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True), rows.mean(1, keepdim=True)
     bent = (high - rows if inverted else rows - low).div_((high - low).clamp(min=_SMALLEST_DIVISOR))
     bent.log_().mul_(gamma).exp_()  # a power, in a fifth of pow's time
+    # The inverted image's sign is turned back here, on the way to the old range.
     bent.sub_(bent.mean(1, keepdim=True)).mul_(low - high if inverted else high - low)
+    # Norms in place of deviations: both have the same number of voxels.
     old, new = (torch.linalg.vector_norm(centred, dim=1, keepdim=True) for centred in (rows - mean, bent))
     return torch.addcmul(mean, bent, old / new.clamp(min=_SMALLEST_DIVISOR))
 
 
 def _mirror(tensors: Sequence[Tensor], mirror: Tensor) -> None:
+    # Patches that are mirrored alike go together: at most 7 flips in 3-D rather than one for each patch.
     for flags in product((False, True), repeat=mirror.shape[1]):
         axes = [axis for axis, flag in enumerate(flags, start=2) if flag]
         patches = (mirror == torch.tensor(flags)).all(1).nonzero().flatten()

@@ -34,6 +34,8 @@ def draw_warps(
         the offset v from its centre is read at ``matrix @ v`` from the centre in the volume.
     """
     angles = np.radians(recipe.rotation_degrees)
+    # Angles and factors are drawn for all patches, also for those that keep still: whether one patch is warped must not
+    # move the numbers of the next.
     chances = random_state.random_sample((count, 2))
     drawn = random_state.uniform(-angles, angles, size=(count, len(angles)))
     factors = random_state.uniform(*recipe.scale_range, size=count)
@@ -41,9 +43,12 @@ def draw_warps(
     affected = np.flatnonzero(is_rotated | is_scaled)
     matrices = _rotations(np.where(is_rotated[:, None], drawn, 0.0)[affected])
     scales = np.ones((len(affected), matrices.shape[1]))
+    # One factor for all axes, as nnU-Net has it by default.
     scales[:, list(recipe.scale_axes)] = np.where(is_scaled, factors, 1.0)[affected, None]
     volume_axes = recipe.spatial_dims if axes is None else axes
     warps = np.tile(np.eye(volume_axes), (len(affected), 1, 1))
+    # Columns are scaled: an offset is scaled along the patch's own axes first and rotated then, so that a voxel keeps
+    # its proportions under every angle.
     warps[:, : recipe.spatial_dims, : recipe.spatial_dims] = matrices * scales[:, None, :]
     return affected, warps
 
@@ -113,6 +118,7 @@ def _grid_points(starts: np.ndarray, matrices: np.ndarray, patch_size: Sequence[
     half = (np.array(patch_size) - 1) / 2
     offsets = torch.from_numpy(np.indices(patch_size).reshape(len(half), -1) - half[:, None]).float()
     centres = torch.from_numpy(starts + half).float()
+    # All patches share the offsets, so one batched product makes the points of all of them.
     points = torch.from_numpy(matrices).float() @ offsets + centres[:, :, None]
     return points.swapaxes(0, 1).reshape(len(half), -1)
 
@@ -121,7 +127,9 @@ def _interpolate(image: Tensor, points: Tensor, padding: Tensor) -> Tensor:
     shape = torch.tensor(image.shape[1:])[:, None]
     grid = ((2 * points + 1) / shape - 1).flip(0).T  # torch counts in halves of the volume, last axis first
     grid = grid.reshape(1, *[1] * (len(shape) - 1), -1, len(shape))
+    # Outside of the volume grid_sample reads zeros, so what it gives is the volume's share of each value.
     values = grid_sample(image[None], grid, align_corners=False).reshape(len(image), -1)
+    # The weights of the neighbours in the volume multiply over the axes; the padding takes the share that is left.
     covered = torch.minimum(points + 1, shape - points).clamp(0, 1).prod(0)
     return values.addcmul_(padding[:, None].to(values.dtype), 1 - covered)
 
@@ -130,13 +138,16 @@ def _vote(label: Tensor, points: Tensor, padding: Tensor) -> Tensor:
     """The class with the most weight; where all neighbours agree there is nothing to weigh: almost everywhere."""
     memory = _in_memory_order(label)
     lower = points.floor()
+    # The neighbour at the lower corner, pulled in so far that the one at the upper corner lies in the volume too.
     last = torch.tensor(label.shape[1:])[:, None] - 2
     strides = torch.tensor(label.stride()[1:], dtype=torch.int32)
     first = (lower.clamp(min=0).minimum(last.clamp(min=0)).int() * strides[:, None]).sum(0, dtype=torch.int32)
+    # Comparing 2^axes classes costs less than weighing them, and inside of a structure they agree.
     winner = memory.index_select(0, first)
     agrees = ((lower >= 0) & (lower <= last)).all(0)
     for steps in itertools.product((0, 1), repeat=len(points)):
         offset = sum(step * stride for step, stride in zip(steps, label.stride()[1:], strict=True))
+        # Clamped for axes of one voxel, which have no upper neighbour; `agrees` is false there already.
         agrees = agrees & (memory.index_select(0, (first + offset).clamp_(max=len(memory) - 1)) == winner)
     differs = (~agrees).nonzero()[:, 0]
     winner[differs] = _weigh(label, points[:, differs], padding)
@@ -152,6 +163,7 @@ def _weigh(label: Tensor, points: Tensor, padding: Tensor) -> Tensor:
     # What the neighbours in the volume leave of the weight belongs to the outside.
     neighbours = torch.stack([*classes, padding.expand(points.shape[1])])
     shares = torch.stack([*weights, 1 - torch.stack(weights).sum(0)])
+    # Classes are compared with each other rather than one-hot encoded: their number doesn't count.
     votes = torch.stack([(shares * (neighbours == own)).sum(0) for own in neighbours])
     return neighbours.gather(0, votes.argmax(0, keepdim=True))[0]
 
@@ -174,5 +186,6 @@ def _corners(label: Tensor, points: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 def _in_memory_order(label: Tensor) -> Tensor:
     """A view ``(voxels,)`` of a label's memory, whatever its strides: no copy is made."""
+    # `flatten` would copy a volume whose memory is in another order, such as Fortran's, for each stack of patches.
     spatial = zip(label.shape[1:], label.stride()[1:], strict=True)
     return label.as_strided((1 + sum((voxels - 1) * stride for voxels, stride in spatial),), (1,))

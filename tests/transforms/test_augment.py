@@ -10,13 +10,8 @@ import pytest
 import torch
 from scipy import ndimage, stats
 
-from monai_patchgrow.transforms.augment import (
-    Affected,
-    Augmentation,
-    BatchAugmentation,
-    augment_patches,
-    draw_augmentation,
-)
+from monai_patchgrow.transforms.augment import BatchAugmentation, augment_patches
+from monai_patchgrow.transforms.drawn_augmentation import Affected, Augmentation, draw_augmentation
 from monai_patchgrow.transforms.recipe import AugmentationRecipe
 
 KINDS = ("noise", "blur", "brightness", "contrast", "low_resolution", "inverted_gamma", "gamma")
