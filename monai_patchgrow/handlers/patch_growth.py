@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,12 +11,12 @@ from ignite.engine import Engine, Events
 from monai.data import ThreadDataLoader
 
 from monai_patchgrow.data.loading.seeded import SeededDataLoader
-from monai_patchgrow.handlers.redraw import redrawn
+from monai_patchgrow.handlers.redraw import prepare_redraw, redrawn
 from monai_patchgrow.handlers.reproducibility import seed_of
 from monai_patchgrow.handlers.stage_batch import check_patches, keep_patches
 from monai_patchgrow.schedules import GrowthSchedule, Stage
+from monai_patchgrow.schedules.sample import SamplePlan
 from monai_patchgrow.state import PatchCount, PatchSize
-from monai_patchgrow.state.drawn_sample import DrawnPatches
 from monai_patchgrow.transforms.sized import refuse_cached_patch_size, share_patch_size
 
 __all__ = ["PatchGrowth"]
@@ -27,11 +27,14 @@ _logger = logging.getLogger(__name__)
 class PatchGrowth:
     """Sets the patch size, and the number of patches per volume, that the stage of each epoch asks for.
 
-    The stage follows from the epoch alone, so a resumed run is in the right stage whatever it loads. A
-    :class:`monai_patchgrow.data.SeededDataLoader` tells its workers size and count with each sample. Of another loader,
-    the iterator is thrown away before a change and made anew after, and its workers with it, so that none draws a patch
-    of the old size for a batch of the new stage. Every batch is checked, and cut to the stage's number of patches
-    where that is no multiple of the volumes in a batch.
+    The stage follows from the epoch alone, so a resumed run is in the right stage whatever it loads. Every batch is
+    checked, and cut to the stage's number of patches where that is no multiple of the volumes in a batch.
+
+    This handler owns the size: it gives a :class:`monai_patchgrow.data.SeededDataLoader` the plan, by which each sample
+    carries its own size and count to the worker, where ``RandPatchesd`` reads them in the item; and it sets the shared
+    `patch_size` and `patch_count`, which stock crops read. Of another loader the iterator, and its workers, are thrown
+    away before a change and made anew after it, so that none draws a patch of the old size for a batch of the new
+    stage.
 
     An engine that cuts the patches itself, and whose ``patch_size`` is the shared size, as a
     :class:`monai_patchgrow.PatchGDTrainer` can be given it, keeps its loader and its batches of whole images.
@@ -89,7 +92,6 @@ class PatchGrowth:
         self.image_key = image_key
         self.seed = seed
         self._volumes = schedule.batch_size
-        self._has_iterator = False
         self._engine_cuts = False
 
     def attach(self, engine: Engine) -> None:
@@ -97,7 +99,7 @@ class PatchGrowth:
         self._engine_cuts = getattr(engine, "patch_size", None) is self.patch_size
         loader = getattr(engine, "data_loader", None)
         if loader is not None:
-            self._meet_loader(loader)
+            self._check_loader(loader)
         if self.transform is not None:
             share_patch_size(
                 self.transform,
@@ -109,6 +111,7 @@ class PatchGrowth:
             )
             refuse_cached_patch_size(getattr(loader, "dataset", None))
         engine.state.patch_growth = self
+        prepare_redraw(engine)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self)
         if not self._engine_cuts:
@@ -121,16 +124,15 @@ class PatchGrowth:
         self.seed = seed_of(engine, self.seed)
         stage = self.schedule.stage_at(engine.state.epoch)
         count = self._patches_per_volume(stage)
+        is_seeded = isinstance(engine.state.dataloader, SeededDataLoader)
         changes = stage.patch_size != tuple(self.patch_size) or self.patch_count not in (None, count)
-        is_told = isinstance(engine.state.dataloader, SeededDataLoader)
-        drawn_ahead = changes and self._has_iterator and not (is_told or self._engine_cuts or self.schedule.is_random)
-        with redrawn(engine, end_workers=True) if drawn_ahead else nullcontext():
+        is_late = changes and not (is_seeded or self._engine_cuts or self.schedule.is_random)
+        with redrawn(engine, end_workers=True) if is_late else nullcontext():
             self.patch_size.set(stage.patch_size)
             if self.patch_count is not None:
                 self.patch_count.set(count)
-        if is_told:
-            self._tell_epoch(engine)
-        self._has_iterator = True
+        if is_seeded:
+            self._lead_loader(engine)
         self._announce(engine)
 
     def state_dict(self) -> dict[str, Any]:
@@ -143,10 +145,7 @@ class PatchGrowth:
             _logger.warning("resumed under another plan: %s then, %s now", dict(state_dict), self.state_dict())
 
     def _start(self, engine: Engine) -> None:
-        self._has_iterator = False
-        self._meet_loader(engine.state.dataloader)
-        if isinstance(engine.state.dataloader, SeededDataLoader):
-            engine.state.dataloader.sampler.patches_at = self._patches_teller(engine.state.epoch_length or 0)
+        self._check_loader(engine.state.dataloader)
         if engine.state.max_epochs is not None and engine.state.max_epochs > self.schedule.max_epochs:
             raise ValueError(
                 f"the trainer runs {engine.state.max_epochs} epochs, the schedule plans {self.schedule.max_epochs}: "
@@ -159,29 +158,14 @@ class PatchGrowth:
                 *(engine.state.max_epochs, self.schedule.stages[-1].first_epoch),
             )
 
-    def _patches_teller(self, epoch_length: int) -> Callable[[int, int, int], DrawnPatches]:
-        """What a loader asks for the patches of each of its samples; see `SeededSampler`.
-
-        All volumes of a batch give as many patches, the first ones one more where the batch is no multiple.
-        """
-
-        def patches_at(epoch: int, batch: int, sample: int) -> DrawnPatches:
-            size = self._size_at(epoch=epoch, iteration=(epoch - 1) * epoch_length + batch)
-            wanted = self.schedule.stage_at(epoch).batch_size
-            each, rest = divmod(wanted, self._volumes)
-            before = (batch - 1) * wanted + sample * each + min(sample, rest)
-            return DrawnPatches(size, each + (sample < rest), before)
-
-        return patches_at  # it must not hold the engine: a loader in a circle ends its workers late
-
-    def _size_at(self, *, epoch: int, iteration: int) -> tuple[int, ...]:
-        return self.schedule.patch_size_at(epoch=epoch, iteration=iteration, seed=self.seed)
-
-    def _tell_epoch(self, engine: Engine) -> None:
-        """Let a loader know the epoch, where no Reproducibility has done so."""
+    def _lead_loader(self, engine: Engine) -> None:
+        """Give a seeded loader the plan, and the epoch where no Reproducibility does."""
         loader: Any = engine.state.dataloader
-        if loader.sampler.epoch != engine.state.epoch:
-            with redrawn(engine) if self._has_iterator else nullcontext():
+        length = engine.state.epoch_length or 0
+        plan = SamplePlan(schedule=self.schedule, volumes=self._volumes, epoch_length=length, seed=self.seed)
+        loader.follow(plan, patch_size=self.patch_size, patch_count=self.patch_count)
+        if not hasattr(engine.state, "reproducibility") and loader.sampler.epoch != engine.state.epoch:
+            with redrawn(engine):
                 loader.set_epoch(engine.state.epoch)
 
     def _announce(self, engine: Engine) -> None:
@@ -192,9 +176,10 @@ class PatchGrowth:
         state.num_stages = len(self.schedule.stages)
 
     def _draw_size(self, engine: Engine) -> None:
-        size = self._size_at(epoch=engine.state.epoch, iteration=engine.state.iteration + 1)
+        state = engine.state
+        size = self.schedule.patch_size_at(epoch=state.epoch, iteration=state.iteration + 1, seed=self.seed)
         self.patch_size.set(size)
-        engine.state.patch_size = size
+        state.patch_size = size
 
     def _check_batch(self, engine: Engine) -> None:
         batch = engine.state.batch
@@ -203,9 +188,9 @@ class PatchGrowth:
         image = batch[self.image_key]
         check_patches(image.shape[2:], engine.state.patch_size)
         if len(image) > (wanted := engine.state.stage.batch_size):
-            engine.state.batch = keep_patches(batch, wanted, of=len(image))
+            engine.state.batch = keep_patches(batch, wanted, total=len(image))
 
-    def _meet_loader(self, loader: Any) -> None:
+    def _check_loader(self, loader: Any) -> None:
         """Take the volumes per batch from the loader, and refuse one that can't serve the plan."""
         self._volumes = _volumes_per_batch(loader) or self.schedule.batch_size
         if self._most_per_volume > 1 and self.patch_count is None:
@@ -221,8 +206,8 @@ class PatchGrowth:
                 f"{self.schedule.batch_size} patches a batch: give both the same batch_size"
             )
         draws_ahead = getattr(loader, "num_workers", None) or isinstance(loader, ThreadDataLoader)
-        is_told = self._engine_cuts or isinstance(loader, SeededDataLoader)
-        if self.schedule.is_random and draws_ahead and not is_told:
+        is_in_time = self._engine_cuts or isinstance(loader, SeededDataLoader)
+        if self.schedule.is_random and draws_ahead and not is_in_time:
             raise ValueError(
                 "curriculum random draws one size per iteration: use a monai_patchgrow.data.SeededDataLoader, which "
                 "tells its workers, or a DataLoader with num_workers=0"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Any
 
 import ignite.distributed as idist
@@ -14,7 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from monai_patchgrow.data.loading.seeded import SeededDataLoader, mix_seed
-from monai_patchgrow.handlers.redraw import redrawn
+from monai_patchgrow.handlers.redraw import prepare_redraw, redrawn
 
 __all__ = ["Reproducibility", "seed_of"]
 
@@ -40,11 +39,11 @@ class Reproducibility:
     def __init__(self, seed: int, *, deterministic_cudnn: bool = True) -> None:
         self.seed = seed
         self.deterministic_cudnn = deterministic_cudnn
-        self._has_iterator = False
 
     def attach(self, engine: Engine) -> None:
-        """Register on a trainer, before the handlers that draw random numbers."""
+        """Register on a trainer; a handler of yours that draws at the start of an epoch belongs behind it."""
         engine.state.reproducibility = self
+        prepare_redraw(engine)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
@@ -52,9 +51,8 @@ class Reproducibility:
         """Seed the epoch ``engine.state.epoch``."""
         loader: Any = engine.state.dataloader
         # What was drawn ahead belongs to the last epoch.
-        with redrawn(engine) if self._has_iterator else nullcontext():
+        with redrawn(engine):
             loader.set_epoch(engine.state.epoch, seed=self.seed)
-        self._has_iterator = True
         # Dropout and the like differ between ranks; rank 0 draws what a single process does.
         rank = idist.get_rank()
         seed = mix_seed(self.seed, engine.state.epoch, *[rank] * (rank > 0))
@@ -63,17 +61,16 @@ class Reproducibility:
         torch.manual_seed(seed)
 
     def state_dict(self) -> dict[str, Any]:
-        """The seed, with which a resumed run goes on."""
+        """The seed, with which a run is resumed."""
         return {"seed": self.seed}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on with the checkpoint's seed, and say so where another one was asked for."""
+        """Take the checkpoint's seed, and say so where another one was asked for."""
         if state_dict["seed"] != self.seed:
             _logger.warning("resumed with the checkpoint's seed %s instead of %s", state_dict["seed"], self.seed)
         self.seed = state_dict["seed"]
 
     def _start(self, engine: Engine) -> None:
-        self._has_iterator = False
         if not isinstance(engine.state.dataloader, SeededDataLoader):
             raise ValueError(
                 f"Reproducibility needs a monai_patchgrow.data.SeededDataLoader, got a "

@@ -24,22 +24,22 @@ def check_patches(size: Sequence[int], wanted: Sequence[int]) -> None:
     )
 
 
-def keep_patches(batch: Mapping[Any, Any], count: int, *, of: int) -> dict[Any, Any]:
+def keep_patches(batch: Mapping[Any, Any], count: int, *, total: int) -> dict[Any, Any]:
     """`count` of a batch's patches, spread over all of it: some of every volume.
 
     Args:
         batch: tensors and lists with an entry per patch; what has none is kept as it is.
         count: patches to keep.
-        of: patches that there are.
+        total: patches that there are.
 
-    >>> keep_patches({"image": [0, 1, 2, 3, 4, 5], "name": "x"}, 3, of=6)
+    >>> keep_patches({"image": [0, 1, 2, 3, 4, 5], "name": "x"}, 3, total=6)
     {'image': [0, 2, 4], 'name': 'x'}
     """
-    kept = [number * of // count for number in range(count)]
-    return {key: _pick(value, kept, of=of) for key, value in batch.items()}
+    kept = [number * total // count for number in range(count)]
+    return {key: _pick(value, kept, total=total) for key, value in batch.items()}
 
 
-def _pick(value: Any, kept: Sequence[int], *, of: int) -> Any:
-    if not hasattr(value, "__len__") or isinstance(value, (str, bytes, Mapping)) or len(value) != of:
+def _pick(value: Any, kept: Sequence[int], *, total: int) -> Any:
+    if not hasattr(value, "__len__") or isinstance(value, (str, bytes, Mapping)) or len(value) != total:
         return value
     return [value[number] for number in kept] if isinstance(value, list) else value[kept]

@@ -1,17 +1,18 @@
-"""The patch size and the patch count that transforms read at call time, in shared memory."""
+"""The patch size and the patch count that MONAI's crops read at call time, in shared memory."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import total_ordering
 from typing import Any, overload
 
 import torch
 
-from monai_patchgrow.state.drawn_sample import drawn_sample
+from monai_patchgrow.schedules.sample import SamplePatches
 
-__all__ = ["PatchCount", "PatchSize"]
+__all__ = ["PatchCount", "PatchSize", "held_at"]
 
 
 class _Shared:
@@ -21,8 +22,14 @@ class _Shared:
     loaders and config parser deep-copy transforms, and a copied value would never hear of a change.
     """
 
+    _held: tuple[int, ...] | None = None
+    """What this process alone reads, while it draws a sample that has values of its own."""
+
     def __init__(self, values: Sequence[int]) -> None:
         self._values = torch.tensor(values, dtype=torch.int64).share_memory_()
+
+    def _read(self) -> tuple[int, ...]:
+        return tuple(self._values.tolist()) if self._held is None else self._held
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Shared:
         return self
@@ -35,9 +42,9 @@ class PatchSize(_Shared, Sequence[int]):
     """The current patch size in voxels: a sequence of ints wherever a MONAI crop takes ``roi_size`` or
     ``spatial_size``.
 
-    Only a handler should change it, and only while no worker is drawing patches (see
-    :class:`monai_patchgrow.handlers.PatchGrowth`). While a loader draws that tells the size of each sample
-    (:class:`monai_patchgrow.data.SeededDataLoader`), transforms read that one.
+    :class:`monai_patchgrow.handlers.PatchGrowth` owns it and changes it while no worker is drawing patches; MONAI's
+    crops read it. In front of a :class:`monai_patchgrow.data.SeededDataLoader`, which draws ahead, it has the size of
+    the sample that the process is drawing (see :func:`held_at`).
 
     Args:
         size: voxels per axis, at least 1 each.
@@ -81,15 +88,12 @@ class PatchSize(_Shared, Sequence[int]):
     def __repr__(self) -> str:
         return f"PatchSize({', '.join(map(str, self))})"
 
-    def _read(self) -> tuple[int, ...]:
-        return drawn_sample.patches.size if drawn_sample.patches else tuple(self._values.tolist())
-
 
 @total_ordering
 class PatchCount(_Shared):
     """How many patches to draw from one volume: an int-like for a MONAI crop's ``num_samples``.
 
-    As with :class:`PatchSize`, a loader that tells the count of each sample comes first.
+    It has the same owner, readers and ways as :class:`PatchSize`.
 
     Args:
         count: patches per volume, at least 1.
@@ -111,7 +115,7 @@ class PatchCount(_Shared):
         self._values.fill_(_parse_positive("patch_count", count))
 
     def __index__(self) -> int:
-        return drawn_sample.patches.count if drawn_sample.patches else int(self._values.item())
+        return self._read()[0]
 
     def __int__(self) -> int:
         return self.__index__()
@@ -126,6 +130,36 @@ class PatchCount(_Shared):
 
     def __repr__(self) -> str:
         return f"PatchCount({int(self)})"
+
+
+@contextmanager
+def held_at(
+    patches: SamplePatches | None, size: PatchSize | None = None, count: PatchCount | None = None
+) -> Iterator[None]:
+    """Let this process read a sample's own size and count until the block ends; other processes read what is shared.
+
+    Args:
+        patches: the sample's; None changes nothing.
+        size: what the crops of its data set read.
+        count: likewise.
+
+    >>> size = PatchSize((16, 16))
+    >>> with held_at(SamplePatches(size=(8, 16), count=1, before=0), size):
+    ...     size
+    PatchSize(8, 16)
+    >>> size
+    PatchSize(16, 16)
+    """
+    if patches is not None and size is not None:
+        size._held = patches.size
+    if patches is not None and count is not None:
+        count._held = (patches.count,)
+    try:
+        yield
+    finally:
+        for shared in (size, count):
+            if shared is not None:
+                shared._held = None
 
 
 def _parse_positive(name: str, value: Any) -> int:

@@ -13,7 +13,8 @@ from monai.transforms.utils import map_classes_to_indices
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
-from monai_patchgrow.state.drawn_sample import drawn_sample
+from monai_patchgrow.schedules.sample import DRAW_KEY, SampleDraw
+from monai_patchgrow.state.patch_size import PatchCount, PatchSize
 from monai_patchgrow.transforms.positions import FOREGROUND_FRACTION, draw_starts, foreground_turns
 from monai_patchgrow.transforms.recipe import AugmentationRecipe
 from monai_patchgrow.transforms.warp import draw_warps, gather_warped
@@ -42,8 +43,9 @@ class RandPatchesd(Randomizable, MapTransform):
 
     Half of the patches are centred on a foreground voxel, its class drawn uniformly among those present; the others
     lie anywhere in the volume. They take turns over the whole batch, so that each batch has its share of
-    foreground; that needs a loader that counts (:class:`monai_patchgrow.data.SeededDataLoader`), and with another
-    one the turns are kept within each volume. Collate with :func:`concatenate_patches`.
+    foreground; that needs the sample's place in the epoch, which a :class:`monai_patchgrow.data.SeededDataLoader` puts
+    into the item (under `DRAW_KEY`), and with another loader the turns are kept within each volume. Collate with
+    :func:`concatenate_patches`.
 
     Where `recipe` asks for rotation or scaling, the patch is drawn through the rotated and scaled grid: its corners
     show the volume, not padding. Outside of the volume an image has the value that :class:`BackgroundValued` left
@@ -53,10 +55,10 @@ class RandPatchesd(Randomizable, MapTransform):
         keys: what to draw, channel first ``(C, *shape)``, all of one shape; everything but `label_key` is
             interpolated linearly.
         label_key: the label ``(1, *shape)``, class 0 being background.
-        spatial_size: voxels per axis; read at call time, so a ``PatchSize`` can stand here. With fewer axes than the
-            volume the patches are slices: the volume's last axes are left out.
+        spatial_size: voxels per axis; a ``PatchSize``, read at call time, gives way to the size that a sample carries.
+            With fewer axes than the volume the patches are slices: the volume's last axes are left out.
         num_classes: classes of the label, background included.
-        num_samples: patches per volume; a ``PatchCount`` can stand here.
+        num_samples: patches per volume; a ``PatchCount`` likewise.
         indices_key: where ``ClassesToIndicesd`` left the voxels of each class (default: under the name that it takes
             by itself); its ``max_samples_per_class`` bounds their memory, see `LOCATIONS_PER_CLASS`. Where nothing is
             there they are found anew for each volume, which is slow.
@@ -80,6 +82,8 @@ class RandPatchesd(Randomizable, MapTransform):
     >>> tuple(batch["image"].shape), int(batch["label"].sum())
     ((6, 3, 4, 4), 3)
     """
+
+    reads_draw = True
 
     def __init__(
         self,
@@ -110,9 +114,10 @@ class RandPatchesd(Randomizable, MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Tensor]:
         """Draw the patches of one volume."""
         shape = tuple(data[self.label_key].shape[1:])
-        axes, size = self._parse_size(shape)
+        draw = data.get(DRAW_KEY)
+        axes, size = self._parse_size(draw, shape)
         locations = self._class_locations(data)
-        wanted = self._foreground_turns()
+        wanted = self._foreground_turns(draw)
         starts = draw_starts(self.R, shape=shape, patch_size=size, class_locations=locations, on_foreground=wanted)
         warps = draw_warps(self.recipe, self.R, len(starts), axes=len(shape)) if self.recipe else _NO_WARPS
         patches: dict[Hashable, Tensor] = {}
@@ -123,9 +128,11 @@ class RandPatchesd(Randomizable, MapTransform):
         patches[WITHOUT_FOREGROUND] = torch.from_numpy(wanted & (not has_foreground))
         return patches
 
-    def _parse_size(self, shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    def _parse_size(self, draw: SampleDraw | None, shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
         """Number of axes of a patch, and its size on all of the volume's, 1 across slices."""
-        size = tuple(self.spatial_size)
+        # Only what was declared as growing grows: a size that is written out stays.
+        patches = draw.patches if draw else None
+        size = patches.size if patches and isinstance(self.spatial_size, PatchSize) else tuple(self.spatial_size)
         if len(size) > len(shape):
             raise ValueError(f"spatial_size must have no more axes than the volume {shape}, got {size}")
         if self.recipe and self.recipe.spatial_dims != len(size):
@@ -141,12 +148,13 @@ class RandPatchesd(Randomizable, MapTransform):
             indices = map_classes_to_indices(data[self.label_key], self.num_classes)
         return [np.asarray(voxels) for voxels in indices[1:]]
 
-    def _foreground_turns(self) -> np.ndarray:
-        count = int(self.num_samples)
-        if drawn_sample.patches is not None:
-            phase = drawn_sample.patches.before * self.foreground_fraction
-        elif drawn_sample.position is not None:
-            phase = drawn_sample.position * count * self.foreground_fraction
+    def _foreground_turns(self, draw: SampleDraw | None) -> np.ndarray:
+        patches = draw.patches if draw else None
+        count = patches.count if patches and isinstance(self.num_samples, PatchCount) else int(self.num_samples)
+        if patches:
+            phase = patches.before * self.foreground_fraction
+        elif draw:
+            phase = draw.position * count * self.foreground_fraction
         else:
             phase = self.R.random_sample()
         return foreground_turns(count, fraction=self.foreground_fraction, phase=phase)

@@ -2,14 +2,14 @@
 
 import copy
 import multiprocessing
-import threading
 
 import numpy as np
 import pytest
 import torch
 
 from monai_patchgrow import PatchCount, PatchSize
-from monai_patchgrow.state.drawn_sample import DrawnPatches, drawn_sample
+from monai_patchgrow.schedules.sample import SamplePatches
+from monai_patchgrow.state.patch_size import held_at
 
 
 def test_size_is_a_sequence_of_ints():
@@ -83,17 +83,34 @@ def test_another_process_sees_a_change(method):
     assert not multiprocessing.active_children()
 
 
-def test_what_a_loader_tells_comes_first_while_it_draws():
+def hold(size, count, held, go, seen):
+    with held_at(SamplePatches(size=(4, 6), count=5, before=0), size, count):
+        held.set()
+        go.wait(30)
+        seen.put((tuple(size), int(count)))
+
+
+def test_what_one_process_holds_others_do_not_see():
+    context = torch.multiprocessing.get_context("fork")
+    size, count, held, go = PatchSize((8, 8)), PatchCount(2), context.Event(), context.Event()
+    seen = context.SimpleQueue()
+    process = context.Process(target=hold, args=(size, count, held, go, seen))
+    process.start()
+    held.wait(30)
+    assert (tuple(size), int(count)) == ((8, 8), 2)
+    go.set()
+    assert seen.get() == ((4, 6), 5)
+    process.join(30)
+
+
+def test_a_held_value_ends_with_the_block():
     size, count = PatchSize((8, 8)), PatchCount(2)
-    with drawn_sample.set(position=0, patches=DrawnPatches(size=(4, 6), count=5, before=0)):
-        assert (tuple(size), int(count)) == ((4, 6), 5)
+    with pytest.raises(RuntimeError), held_at(SamplePatches(size=(4, 6), count=5, before=0), size, count):
+        raise RuntimeError
     assert (tuple(size), int(count)) == ((8, 8), 2)
 
 
-def test_what_a_loader_tells_stays_within_its_thread():
-    size, seen = PatchSize((8, 8)), []
-    with drawn_sample.set(position=0, patches=DrawnPatches(size=(4, 6), count=5, before=0)):
-        thread = threading.Thread(target=lambda: seen.append(tuple(size)))
-        thread.start()
-        thread.join()
-    assert seen == [(8, 8)]
+def test_without_patches_of_its_own_nothing_is_held():
+    size = PatchSize((8, 8))
+    with held_at(None, size):
+        assert tuple(size) == (8, 8)

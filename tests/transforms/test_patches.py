@@ -17,7 +17,7 @@ from scipy import stats
 
 from monai_patchgrow import PatchCount, PatchSize
 from monai_patchgrow.data import SeededDataLoader
-from monai_patchgrow.state.drawn_sample import DrawnPatches, drawn_sample
+from monai_patchgrow.schedules.sample import DRAW_KEY, SampleDraw, SamplePatches
 from monai_patchgrow.transforms import AugmentationRecipe, BackgroundValued, RandPatchesd, concatenate_patches
 from monai_patchgrow.transforms.patches import WITHOUT_FOREGROUND
 
@@ -94,6 +94,28 @@ def test_size_and_count_are_read_when_patches_are_drawn():
     draw = RandPatchesd("label", "label", size, num_classes=3, num_samples=count)
     size.set((8, 8, 8)), count.set(5)
     assert draw(volume())["label"].shape == (5, 1, 8, 8, 8)
+
+
+# what a sample carries
+
+
+def carrying(size, count, before=0):
+    return {DRAW_KEY: SampleDraw(0, patches=SamplePatches(size, count, before))}
+
+
+def test_a_sample_s_own_size_and_count_come_before_the_shared_ones():
+    item = {**volume(), **carrying((2, 3, 4), 5)}
+    assert patches(PatchCount(1), item, size=PatchSize(SIZE))["image"].shape == (5, 1, 2, 3, 4)
+
+
+def test_a_size_and_count_that_are_written_out_stay():
+    item = {**volume(), **carrying((2, 3, 4), 5)}
+    assert patches(2, item)["image"].shape == (2, 1, *SIZE)
+
+
+def test_what_a_sample_carries_does_not_reach_the_batch():
+    item = {**volume(), **carrying(SIZE, 2)}
+    assert set(patches(PatchCount(1), item)) == {"image", "label", WITHOUT_FOREGROUND}
 
 
 # volumes smaller than the patch
@@ -234,17 +256,17 @@ def test_every_batch_of_two_holds_one_foreground_patch():
 def test_turns_go_on_over_the_volumes_of_a_batch():
     shares = []
     for position in range(4):
-        with drawn_sample.set(position=position):
-            shares += [label > 0 for label in centre_classes(patches(3, foreground_fraction=1 / 3)["label"])]
+        item = {**volume(), DRAW_KEY: SampleDraw(0, position=position)}
+        shares += [label > 0 for label in centre_classes(patches(3, item, foreground_fraction=1 / 3)["label"])]
     assert shares[2::3] == [True] * 4
 
 
 def test_turns_go_on_where_volumes_give_different_numbers_of_patches():
     turns = []
     for before, count in ((0, 3), (3, 2), (5, 3)):
-        with drawn_sample.set(position=before, patches=DrawnPatches(SIZE, count, before)):
-            drawn = patches(PatchCount(1), {**volume(), "label": volume()["label"] * 0}, foreground_fraction=0.5)
-            turns += drawn[WITHOUT_FOREGROUND].tolist()  # of the patches whose turn it was, there being no foreground
+        item = {**volume(), "label": volume()["label"] * 0, **carrying(SIZE, count, before)}
+        drawn = patches(PatchCount(1), item, foreground_fraction=0.5)
+        turns += drawn[WITHOUT_FOREGROUND].tolist()  # of the patches whose turn it was, there being no foreground
     assert turns == [False, True] * 4
 
 

@@ -15,11 +15,13 @@ from monai.data.utils import set_rnd
 from monai.transforms import Randomizable
 from torch.utils.data import Dataset
 
+from monai_patchgrow.data.loading.carried_draw import carried, carry_draws, without_draw
 from monai_patchgrow.data.loading.rank_share import slice_of_rank
-from monai_patchgrow.data.loading.seeded_sampler import SeededIndex, SeededSampler, mix_seed
-from monai_patchgrow.state.drawn_sample import drawn_sample
+from monai_patchgrow.data.loading.seeded_sampler import SeededSampler, mix_seed
+from monai_patchgrow.schedules.sample import SampleDraw, SamplePlan
+from monai_patchgrow.state.patch_size import PatchCount, PatchSize, held_at
 
-__all__ = ["SeededDataLoader", "SeededIndex", "SeededSampler", "mix_seed"]
+__all__ = ["SeededDataLoader", "SeededSampler", "end_workers", "mix_seed"]
 
 
 class SeededDataLoader(DataLoader):
@@ -29,10 +31,14 @@ class SeededDataLoader(DataLoader):
     of the data set, and the global generators of random, numpy and torch, are seeded anew for each sample; the
     globals are put back afterwards, so drawing data in the main process does not move a network's dropout.
 
+    Each sample carries its draw (:class:`monai_patchgrow.schedules.sample.SampleDraw`) from the sampler to the worker:
+    a transform that says ``reads_draw = True``, as :class:`monai_patchgrow.transforms.RandPatchesd` does, finds it in
+    its item under `DRAW_KEY`. It reaches neither a cache nor the batch.
+
     In a distributed run each rank loads its part of the batches, and all parts together are what one process loads.
 
     Args:
-        dataset: a data set with MONAI transforms as ``.transform``.
+        dataset: a data set with MONAI transforms as ``.transform``; a transform that adds the draw is put into them.
         seed: seed of the run; :class:`monai_patchgrow.handlers.Reproducibility` sets it again on each epoch.
         batch_size: volumes per batch, over all ranks.
         iterations_per_epoch: batches per epoch (default: one pass through the data).
@@ -89,6 +95,28 @@ class SeededDataLoader(DataLoader):
         """What the next iterator draws: the given epoch (from 1), under `seed` where given."""
         self.sampler.set_epoch(epoch, seed=seed)
 
+    def follow(
+        self, plan: SamplePlan, *, patch_size: PatchSize | None = None, patch_count: PatchCount | None = None
+    ) -> None:
+        """Draw, from the next iterator on, the patches that `plan` asks for.
+
+        Args:
+            plan: the patches of each sample.
+            patch_size: what stock crops read; while a sample is drawn it has that sample's size.
+            patch_count: likewise.
+        """
+        self.sampler.plan = plan
+        told = patch_size, patch_count
+        if any(ours is not theirs for ours, theirs in zip(self.dataset.read_by_crops, told, strict=True)):
+            self.dataset.read_by_crops = told
+            end_workers(self)  # theirs are copies of the data set as it was
+
+
+def end_workers(loader: Any) -> None:
+    """Let a loader's next iterator start new workers, also where they are persistent."""
+    if getattr(loader, "persistent_workers", None):
+        loader._iterator = None
+
 
 def _check_ranks(sampler: SeededSampler) -> None:
     """Refuse a batch that is empty on some rank: the others would wait for it."""
@@ -106,23 +134,28 @@ def _check_ranks(sampler: SeededSampler) -> None:
 
 
 class _SeededDataset(Dataset):
-    """Seeds everything random before each sample of the data set inside."""
+    """Draws samples of the data set inside: seeds everything random, and hands each its draw.
+
+    read_by_crops: the shared size and count that stock crops read, where a growing run has told them.
+    """
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
+        self.read_by_crops: tuple[PatchSize | None, PatchCount | None] = None, None
+        self._transforms = carry_draws(dataset)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: Any) -> Any:
-        drawn = drawn_sample.set(position=index.position, patches=index.patches)
-        with drawn, _seeded_globals(index.seed):
+    def __getitem__(self, draw: SampleDraw) -> Any:
+        held = held_at(draw.patches, *self.read_by_crops)
+        with carried(draw, self._transforms), held, _seeded_globals(draw.seed):
             transform = getattr(self.dataset, "transform", None)
             if isinstance(transform, Randomizable):
-                transform.set_random_state(seed=index.seed)
+                transform.set_random_state(seed=draw.seed)
             else:
-                set_rnd(self.dataset, seed=index.seed)
-            return self.dataset[int(index)]
+                set_rnd(self.dataset, seed=draw.seed)
+            return without_draw(self.dataset[draw.index])
 
 
 @contextmanager

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Iterator, Sized
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
 
 from monai_patchgrow.data.loading.rank_share import slice_of_rank
-from monai_patchgrow.state.drawn_sample import DrawnPatches
+from monai_patchgrow.schedules.sample import SampleDraw, SamplePatches, SamplePlan
 
-__all__ = ["SeededIndex", "SeededSampler", "mix_seed"]
+__all__ = ["SeededSampler", "mix_seed"]
 
 
 def mix_seed(*parts: int) -> int:
@@ -23,46 +23,27 @@ def mix_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
-class SeededIndex(int):
-    """An index into a data set that carries, to whichever worker serves it, what its sample depends on.
-
-    seed: seed of the sample (32 bits).
-    position: number of the sample within its epoch, from 0.
-    patches: size and number of its patches; None where nobody told the sampler.
-    """
-
-    seed: int
-    position: int
-    patches: DrawnPatches | None
-
-    def __new__(cls, index: int, seed: int = 0, position: int = 0, patches: DrawnPatches | None = None) -> SeededIndex:
-        """The index, with what its sample depends on."""
-        instance = super().__new__(cls, index)
-        instance.seed, instance.position, instance.patches = seed, position, patches
-        return instance
-
-
-class SeededSampler(Sampler[int]):
+class SeededSampler(Sampler[SampleDraw]):
     """Shuffled passes through a data set, each drawn from (seed, epoch, pass).
+
+    An epoch takes one or more rounds over the sampler, and a round one or more passes through the data.
 
     Args:
         data_source: what is sampled; only its length counts.
         seed: seed of the whole run.
-        num_samples: indices per iteration over the sampler (default: one pass); more than one pass is drawn
-            where that takes several.
+        num_samples: samples per round (default: one pass); more than one pass is drawn where that takes several.
         batch_size, drop_last: those of the batches of all ranks; they only count where there are several, or
-            `patches_at` is set.
+            a `plan` is set.
         rank, num_ranks: only the rank's part of each batch is drawn: the same samples come on one rank or many.
 
     Attributes:
-        patches_at: what the patches of a sample are, as a function of (epoch, batch within the epoch, sample within
-            the batch), the first two from 1, the last from 0. It travels with each index, so workers that draw ahead
-            are never late.
+        plan: the patches of each sample, where a growing run has set it. They travel with the sample, so workers that
+            draw ahead are never late.
 
     >>> sampler = SeededSampler(range(3), seed=0, num_samples=5)
     >>> first = list(sampler)
-    >>> sorted(first[:3]), len(first), isinstance(first[0], SeededIndex)
-    ([0, 1, 2], 5, True)
+    >>> sorted(draw.index for draw in first[:3]), len(first), first[4].position
+    ([0, 1, 2], 5, 4)
     >>> list(sampler) == first
     True
     >>> sampler.finished_rounds = 1  # as the loader does when an epoch wants more batches than it has
@@ -70,7 +51,7 @@ class SeededSampler(Sampler[int]):
     False
     """
 
-    patches_at: Callable[[int, int, int], DrawnPatches] | None = None
+    plan: SamplePlan | None = None
 
     def __init__(
         self,
@@ -102,12 +83,12 @@ class SeededSampler(Sampler[int]):
     def patches_of(self, batch: int) -> tuple[int, int, int]:
         """Of a batch (within the epoch, from 1) the patches of lower ranks, of this rank, and of all ranks.
 
-        Where `patches_at` is not set a sample counts as one patch.
+        Without a `plan` a sample counts as one patch.
         """
+        # Batches are counted over all rounds of the epoch; which of them is short depends on the place in its round.
         first = (batch - 1) % self._batches_per_round * self.batch_size
         samples = range(min(self.batch_size, self.num_samples - first))
-        told = self.patches_at
-        counts = [told(self.epoch, batch, sample).count if told else 1 for sample in samples]
+        counts = [1 if (patches := self._planned(batch, sample)) is None else patches.count for sample in samples]
         own = slice_of_rank(len(counts), rank=self.rank, num_ranks=self.num_ranks)
         return sum(counts[: own.start]), sum(counts[own.start : own.stop]), sum(counts)
 
@@ -116,30 +97,36 @@ class SeededSampler(Sampler[int]):
             return self.num_samples
         return sum(map(self._is_own, range(self.num_samples)))
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[SampleDraw]:
         length = len(self.data_source)
         passes = -(-self.num_samples // length)
         for drawn in range(self.num_samples):
+            # A round that ends within a pass leaves the rest of it out: the next round starts the next pass.
             number = self.finished_rounds * passes + drawn // length
             if drawn % length == 0:
+                # Not from the global generator: what ran before must not count, nor may drawing move it.
                 generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch, number))
                 order = torch.randperm(length, generator=generator).tolist()
+            # Every rank goes through the samples of all ranks, so that order, seeds and positions are those of one.
             if not self._is_own(drawn):
                 continue
             index = order[drawn % length]
             position = self.finished_rounds * self.num_samples + drawn
+            # The pass is part of the seed: within an epoch a case looks different each time.
             seed = mix_seed(self.seed, self.epoch, number, index)
-            yield SeededIndex(index, seed, position, self._patches(drawn))
+            yield SampleDraw(index, seed, position, self._patches(drawn))
 
-    def _patches(self, drawn: int) -> DrawnPatches | None:
+    def _patches(self, drawn: int) -> SamplePatches | None:
         """The patches of the sample of this number within the round."""
-        if self.patches_at is None:
-            return None
         batch, sample = divmod(drawn, self.batch_size)
-        return self.patches_at(self.epoch, self.finished_rounds * self._batches_per_round + batch + 1, sample)
+        return self._planned(self.finished_rounds * self._batches_per_round + batch + 1, sample)
+
+    def _planned(self, batch: int, sample: int) -> SamplePatches | None:
+        return None if self.plan is None else self.plan.patches_at(epoch=self.epoch, batch=batch, sample=sample)
 
     @property
     def _batches_per_round(self) -> int:
+        # What the loader yields, not what is drawn: samples of a last batch that it drops are no batch.
         batches, rest = divmod(self.num_samples, self.batch_size)
         return batches if self.drop_last or not rest else batches + 1
 
@@ -148,7 +135,9 @@ class SeededSampler(Sampler[int]):
         if self.num_ranks == 1:
             return True
         batch, sample = divmod(drawn, self.batch_size)
+        # The ranks share the last batch anew where it is short, or the last ranks would have none of it.
         size = min(self.batch_size, self.num_samples - batch * self.batch_size)
         if self.drop_last and size < self.batch_size:
+            # Torch drops a batch by its own batch size, and a rank's part of a short one may be as large as that.
             return False
         return sample in slice_of_rank(size, rank=self.rank, num_ranks=self.num_ranks)

@@ -11,8 +11,8 @@ from monai.transforms import Compose, MapTransform, RandGaussianNoised, ScaleInt
 from torch.utils.data import Subset
 
 from monai_patchgrow.data import SeededDataLoader
-from monai_patchgrow.data.loading.seeded import SeededIndex, SeededSampler, mix_seed
-from monai_patchgrow.state.drawn_sample import DrawnPatches
+from monai_patchgrow.data.loading.seeded import SeededSampler, mix_seed
+from monai_patchgrow.schedules.sample import SampleDraw, SamplePatches
 
 ITEMS = [{"image": torch.linspace(number, number + 1, 4)[None]} for number in range(6)]
 NOISE = RandGaussianNoised("image", prob=1.0)
@@ -141,18 +141,13 @@ def test_setting_the_epoch_again_starts_it_over():
 
 
 def test_every_pass_holds_every_index_once():
-    indices = list(SeededSampler(range(5), seed=0, num_samples=15))
+    indices = [draw.index for draw in SeededSampler(range(5), seed=0, num_samples=15)]
     assert [sorted(indices[start : start + 5]) for start in (0, 5, 10)] == [[0, 1, 2, 3, 4]] * 3
 
 
 def test_passes_are_shuffled_anew():
-    indices = list(SeededSampler(range(5), seed=0, num_samples=10))
+    indices = [draw.index for draw in SeededSampler(range(5), seed=0, num_samples=10)]
     assert indices[:5] != indices[5:]
-
-
-def test_index_keeps_its_seed_on_the_way_to_a_worker():
-    copy = pickle.loads(pickle.dumps(SeededIndex(3, 12345)))
-    assert (int(copy), copy.seed) == (3, 12345)
 
 
 def test_seeds_are_the_same_on_every_machine():
@@ -212,20 +207,30 @@ def test_empty_data_set_is_refused():
 # what the patches of each sample are
 
 
-def told(sampler, *, rounds=1):
-    """What `patches_at` is asked for, over some rounds of an epoch."""
-    asked = []
-    sampler.patches_at = lambda *place: asked.append(place)
+class AskedPlan:
+    """Stands for a `SamplePlan`, and notes what it is asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def patches_at(self, *, epoch, batch, sample):
+        self.asked.append((epoch, batch, sample))
+        return SamplePatches((8,), 1 + (sample < 3), 10 * batch + sample)
+
+
+def asked(sampler, *, rounds=1):
+    """What the plan is asked for, over some rounds of an epoch."""
+    sampler.plan = AskedPlan()
     sampler.set_epoch(3)
     for number in range(rounds):
         sampler.finished_rounds = number
         list(sampler)
-    return asked
+    return sampler.plan.asked
 
 
 def test_patches_are_asked_for_by_epoch_batch_and_sample():
     sampler = SeededSampler(range(5), seed=0, batch_size=2)
-    assert told(sampler, rounds=2) == [
+    assert asked(sampler, rounds=2) == [
         (3, 1, 0), (3, 1, 1), (3, 2, 0), (3, 2, 1), (3, 3, 0),
         (3, 4, 0), (3, 4, 1), (3, 5, 0), (3, 5, 1), (3, 6, 0),
     ]  # fmt: skip
@@ -233,13 +238,12 @@ def test_patches_are_asked_for_by_epoch_batch_and_sample():
 
 def test_a_batch_that_the_loader_drops_is_not_counted():
     sampler = SeededSampler(range(5), seed=0, batch_size=2, drop_last=True)
-    assert told(sampler, rounds=2)[5:7] == [(3, 3, 0), (3, 3, 1)]
+    assert asked(sampler, rounds=2)[5:7] == [(3, 3, 0), (3, 3, 1)]
 
 
-def test_what_was_told_travels_to_workers():
-    index = pickle.loads(pickle.dumps(SeededIndex(3, 4, 5, DrawnPatches((8, 8), 2, 10))))
-    assert (int(index), index.seed, index.position) == (3, 4, 5)
-    assert index.patches == DrawnPatches(size=(8, 8), count=2, before=10)
+def test_a_draw_travels_to_workers_whole():
+    draw = SampleDraw(3, 4, 5, SamplePatches((8, 8), 2, 10))
+    assert pickle.loads(pickle.dumps(draw)) == draw
 
 
 # ranks
@@ -249,20 +253,16 @@ def sampler_of(rank, num_ranks, *, count=7, num_samples=20, batch_size=5, **opti
     sampler = SeededSampler(
         range(count), seed=0, num_samples=num_samples, batch_size=batch_size, rank=rank, num_ranks=num_ranks, **options
     )
-    sampler.patches_at = lambda epoch, batch, sample: DrawnPatches((8,), 1 + (sample < 3), 10 * batch + sample)
+    sampler.plan = AskedPlan()
     return sampler
-
-
-def drawn(samples):
-    return [(int(one), one.seed, one.position, one.patches) for one in samples]
 
 
 @pytest.mark.parametrize("num_samples", [20, 18])
 @pytest.mark.parametrize("num_ranks", [2, 3])
 def test_the_ranks_together_draw_what_one_draws(num_ranks, num_samples):
-    whole = drawn(sampler_of(0, 1, num_samples=num_samples))
-    parts = [drawn(sampler_of(rank, num_ranks, num_samples=num_samples)) for rank in range(num_ranks)]
-    assert sorted((sample for part in parts for sample in part), key=lambda sample: sample[2]) == whole
+    whole = list(sampler_of(0, 1, num_samples=num_samples))
+    parts = [list(sampler_of(rank, num_ranks, num_samples=num_samples)) for rank in range(num_ranks)]
+    assert sorted((sample for part in parts for sample in part), key=lambda sample: sample.position) == whole
     assert [len(part) for part in parts] == [
         len(sampler_of(rank, num_ranks, num_samples=num_samples)) for rank in range(num_ranks)
     ]
