@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
 from monai_patchgrow.data.loading.seeded import SeededDataLoader, mix_seed
+from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.handlers.reproducibility import seed_of
 from monai_patchgrow.transforms.augment import BatchAugmentation
 
@@ -20,13 +21,16 @@ class AugmentBatches:
     What is drawn depends on the seed and the iteration alone, so a resumed run augments as an unbroken one would. In a
     distributed run with a :class:`monai_patchgrow.data.SeededDataLoader` each rank does its part of what is drawn for
     the batch of all ranks; with another loader each rank draws for itself.
-    Attach it behind handlers that read the batch in the loader's memory (:class:`Throughput`).
 
     Args:
         augmentation: what to do with a batch.
         seed: seed of the run, at least 0; that of a :class:`Reproducibility` on the same trainer comes first.
         image_key, label_key: keys of the batch: image ``(B, C, *patch)`` in float32, label ``(B, 1, *patch)``.
     """
+
+    follows: ClassVar[tuple[OrderRule, ...]] = (
+        OrderRule("Throughput", Events.ITERATION_STARTED, "which reads the batch in the loader's memory"),
+    )
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class AugmentBatches:
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer with a ``state.device``, as MONAI's have."""
+        check_order_on_start(engine)
         engine.add_event_handler(Events.ITERATION_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ignite.distributed as idist
 import torch
@@ -14,35 +14,44 @@ from ignite.handlers import Checkpoint
 from torch import nn
 
 from monai_patchgrow.data.whole_files import save_whole, set_aside
+from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
+from monai_patchgrow.handlers.serializable import loads_without_code, serializable_handlers
 
 __all__ = ["BestWeights", "ResumableRun"]
 
 _logger = logging.getLogger(__name__)
 
-_HANDLERS_WITH_STATE = ("patch_growth", "reproducibility", "throughput")  # as they call themselves on engine.state
-
 
 class ResumableRun:
-    """Writes everything that a run needs to go on after each epoch, and reads it back on request.
+    """Writes, after each epoch, everything that a run needs to be resumed, and reads it back on request.
 
     The file is replaced whole, so a run that is killed at any time leaves a good one. A run that starts from the
     beginning sets aside, under another name, what an earlier one left in the same place. In a distributed run rank 0
     writes and every rank reads, so all must see the same folder.
 
+    Besides `objects` the file holds the trainer, its gradient scaler, and every handler attached to the trainer, or to
+    the evaluator, that is serializable by Ignite's convention: it has ``state_dict`` and ``load_state_dict`` (see
+    :func:`monai_patchgrow.handlers.serializable.serializable_handlers` for their names in the file). A handler that the
+    file doesn't hold starts anew.
+
     Args:
         path: the checkpoint, ``.../last.pt``; it loads with ``torch.load(..., weights_only=True)``.
         objects: what to keep, by name: anything with ``state_dict`` and ``load_state_dict`` (network, optimizer,
-            scheduler). The trainer's PatchGrowth, Reproducibility, Throughput and gradient scaler go along.
-        evaluator: a MONAI evaluator whose best metric goes along.
+            scheduler).
+        evaluator: a MONAI evaluator whose best metric is kept too.
         outputs: other files and folders that the run writes, to be set aside with `path`.
-        settings: numbers, text and lists of the run by name, such as its fold; a run of others is not gone on with.
-        resume: go on from `path`; where there is none yet, start from the beginning, as nnU-Net's ``--c`` does.
+        settings: numbers, text and lists of the run by name, such as its fold; a run of others is not resumed.
+        resume: resume from `path`; where there is none yet, start from the beginning, as nnU-Net's ``--c`` does.
 
     Raises:
         ValueError: on start, a checkpoint that can't be read, lacks one of `objects`, or is of another network,
             of other iterations per epoch, of other `settings`, or of another number of epochs (which the stages and the
             learning rate depend on); a checkpoint that only some ranks see.
     """
+
+    follows: ClassVar[tuple[OrderRule, ...]] = (
+        OrderRule("LossScaling", Events.STARTED, "which makes the scaler that a checkpoint is loaded into"),
+    )
 
     def __init__(
         self,
@@ -56,6 +65,7 @@ class ResumableRun:
     ) -> None:
         self.path = Path(path)
         self.objects = dict(objects)
+        self.evaluator = evaluator
         self.outputs = [Path(output) for output in outputs]
         self.settings = dict(settings or {})
         self.resume = resume
@@ -63,8 +73,9 @@ class ResumableRun:
             self.objects["best_metric"] = _BestMetric(evaluator)
 
     def attach(self, engine: Engine) -> None:
-        """Register on a trainer, before the handlers that want to know on start whether the run goes on."""
+        """Register on a trainer."""
         engine.state.resumable_run = self
+        check_order_on_start(engine)
         engine.add_event_handler(Events.STARTED, self._start)
 
     def __call__(self, engine: Engine) -> None:
@@ -73,19 +84,28 @@ class ResumableRun:
             return
         objects = {**self._all_objects(engine), "trainer": engine}
         states = {name: thing.state_dict() for name, thing in objects.items()}
-        save_whole({**states, "settings": self.settings}, self.path)
+        spoiling = [name for name in self._handlers(engine) if not loads_without_code(name, states[name])]
+        kept = {name: state for name, state in states.items() if name not in spoiling}
+        save_whole({**kept, "settings": self.settings}, self.path)
 
     def _all_objects(self, engine: Engine) -> dict[str, Any]:
-        """The named objects, and those of the engine itself that it has."""
-        on_state = {name: getattr(engine.state, name, None) for name in _HANDLERS_WITH_STATE}
-        own = {**on_state, "scaler": getattr(engine, "scaler", None)}
-        return {**self.objects, **{name: thing for name, thing in own.items() if thing is not None}}
+        """The named objects, the handlers with a state, and the engine's scaler where it has one."""
+        scaler = getattr(engine, "scaler", None)
+        return {**self.objects, **self._handlers(engine), **({} if scaler is None else {"scaler": scaler})}
+
+    def _handlers(self, engine: Engine) -> dict[str, Any]:
+        handlers = serializable_handlers(engine, known=self.objects)
+        if self.evaluator is None:
+            return handlers
+        known = {**self.objects, **handlers}
+        others = serializable_handlers(self.evaluator, known=known)
+        return {**handlers, **{f"evaluator_{name}": handler for name, handler in others.items()}}
 
     def _start(self, engine: Engine) -> None:
         if not engine.has_event_handler(self, Events.EPOCH_COMPLETED):
             # Registered now, behind every handler that was attached: they change what is saved.
             engine.add_event_handler(Events.EPOCH_COMPLETED, self)
-        if engine.state.epoch > 0:  # this very run, going on
+        if engine.state.epoch > 0:  # this very run, continued in its own process
             return
         if self._can_resume():
             self._load(engine)
@@ -105,7 +125,7 @@ class ResumableRun:
             self._read(engine)
 
     def _can_resume(self) -> bool:
-        """Whether there is a checkpoint to go on from, as all ranks see it."""
+        """Whether there is a checkpoint to resume from, as all ranks see it."""
         exists = self.path.exists()
         if self.resume and idist.get_world_size() > 1:
             seen: Any = idist.all_gather(int(exists))

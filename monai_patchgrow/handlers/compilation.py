@@ -18,8 +18,8 @@ _logger = logging.getLogger(__name__)
 class CompilationLog:
     """Lets ``torch.compile(network, dynamic=False)`` compile once per patch size, and logs each one's time.
 
-    torch gives up after 8 shapes of one network and runs on without compiling; a plan may have more stages. Attach
-    behind :class:`monai_patchgrow.PatchGrowth`. The trainer gets the seconds of the last compilation as
+    torch gives up after 8 shapes of one network and runs on without compiling; a plan may have more stages. The
+    trainer needs a :class:`monai_patchgrow.PatchGrowth`, and gets the seconds of the last compilation as
     ``state.compile_seconds``.
 
     Args:

@@ -22,7 +22,7 @@ class LossScaling:
     """Switches a MONAI trainer's loss scaling off where AMP computes in bfloat16.
 
     bfloat16 has the range of float32, so nothing underflows, and looking for infinite gradients in every step is for
-    nothing. Attach it before :class:`ResumableRun`, which loads a checkpoint's scaler.
+    nothing. :class:`ResumableRun`, which loads a checkpoint's scaler, comes behind it.
     """
 
     def attach(self, engine: Engine) -> None:

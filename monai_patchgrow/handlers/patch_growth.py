@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 from ignite.engine import Engine, Events
 from monai.data import ThreadDataLoader
 
 from monai_patchgrow.data.loading.seeded import SeededDataLoader
+from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.handlers.redraw import prepare_redraw, redrawn
 from monai_patchgrow.handlers.reproducibility import seed_of
 from monai_patchgrow.handlers.stage_batch import check_patches, keep_patches
@@ -73,6 +74,10 @@ class PatchGrowth:
     [(8, 8), (8, 8), (16, 8), (16, 8), (16, 16), (16, 16)]
     """
 
+    follows: ClassVar[tuple[OrderRule, ...]] = (
+        OrderRule("Throughput", Events.EPOCH_STARTED, "which starts the clock that drawing anew counts on"),
+    )
+
     def __init__(
         self,
         schedule: GrowthSchedule,
@@ -111,6 +116,7 @@ class PatchGrowth:
             )
             refuse_cached_patch_size(getattr(loader, "dataset", None))
         engine.state.patch_growth = self
+        check_order_on_start(engine)
         prepare_redraw(engine)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self)

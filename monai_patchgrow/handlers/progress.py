@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 from monai_patchgrow.handlers.engine_output import loss_of
+from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.schedules.arguments import format_size
 
 __all__ = ["GrowthProgress"]
@@ -22,13 +23,17 @@ _SECONDS_BETWEEN_UPDATES = 0.2
 class GrowthProgress:
     """One bar on stderr over all iterations of the run, on rank 0, with that rank's share of the loss.
 
-    Attach it behind ResumableRun and PatchGrowth. (Ignite's own ``ProgressBar`` counts one epoch at a time.)
+    The trainer needs a :class:`monai_patchgrow.PatchGrowth`. (Ignite's own ``ProgressBar`` counts one epoch at a time.)
 
     Args:
         evaluator: a MONAI evaluator whose key metric is shown.
         description: what stands in front of the bar.
         metric_name: what the key metric is called.
     """
+
+    follows: ClassVar[tuple[OrderRule, ...]] = (
+        OrderRule("ResumableRun", Events.STARTED, "which tells where a resumed run starts"),
+    )
 
     def __init__(self, *, evaluator: Any = None, description: str = "", metric_name: str = "Dice") -> None:
         self.evaluator = evaluator
@@ -38,6 +43,7 @@ class GrowthProgress:
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer."""
+        check_order_on_start(engine)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self._close)

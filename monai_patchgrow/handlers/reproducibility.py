@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import ignite.distributed as idist
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from monai_patchgrow.data.loading.seeded import SeededDataLoader, mix_seed
+from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.handlers.redraw import prepare_redraw, redrawn
 
 __all__ = ["Reproducibility", "seed_of"]
@@ -36,6 +37,10 @@ class Reproducibility:
         ValueError: on start, a loader that is not seeded.
     """
 
+    follows: ClassVar[tuple[OrderRule, ...]] = (
+        OrderRule("Throughput", Events.EPOCH_STARTED, "which starts the clock that drawing anew counts on"),
+    )
+
     def __init__(self, seed: int, *, deterministic_cudnn: bool = True) -> None:
         self.seed = seed
         self.deterministic_cudnn = deterministic_cudnn
@@ -43,6 +48,7 @@ class Reproducibility:
     def attach(self, engine: Engine) -> None:
         """Register on a trainer; a handler of yours that draws at the start of an epoch belongs behind it."""
         engine.state.reproducibility = self
+        check_order_on_start(engine)
         prepare_redraw(engine)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from monai_patchgrow.data.whole_files import write_whole
 from monai_patchgrow.handlers.engine_output import loss_of
+from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 
 __all__ = ["RunLog", "read_history"]
 
@@ -25,8 +26,8 @@ class RunLog:
     """Writes loss, learning rate, stage, patch size, throughput and Dice of every epoch.
 
     TensorBoard's curves lie in ``output_dir/tensorboard`` with the epoch as their step; the same numbers stand in
-    ``output_dir/history.jsonl``, one line per epoch. Attach it on the trainer behind
-    ResumableRun, Throughput, PatchGrowth and validation. In a distributed run rank 0 writes what all ranks did.
+    ``output_dir/history.jsonl``, one line per epoch. The trainer needs a Throughput and a PatchGrowth. In a
+    distributed run rank 0 writes what all ranks did.
 
     Args:
         output_dir: folder of the run.
@@ -35,6 +36,12 @@ class RunLog:
         class_names: names of the foreground classes, in the order of the metric's columns.
         schedule: anything whose ``str`` is the stage table, shown as text.
     """
+
+    follows: ClassVar[tuple[OrderRule, ...]] = (
+        OrderRule("ResumableRun", Events.STARTED, "which tells whether the run is resumed"),
+        OrderRule("Throughput", Events.EPOCH_COMPLETED, "which measures the epoch that is written"),
+        OrderRule("ValidationHandler", Events.EPOCH_COMPLETED, "which makes the metrics that are written"),
+    )
 
     def __init__(
         self,
@@ -61,6 +68,7 @@ class RunLog:
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer."""
+        check_order_on_start(engine)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add_loss)

@@ -6,12 +6,13 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
+from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.transforms.patches import WITHOUT_FOREGROUND
 
 __all__ = ["EpochThroughput", "Throughput"]
@@ -54,13 +55,17 @@ class EpochThroughput:
 class Throughput:
     """Measures each epoch (``.epoch``) and the whole run (``.total``, resumed parts included).
 
-    Attach it before all other handlers, so that what they do at the start of an epoch is counted. In a distributed run
-    the numbers are those of all ranks together.
+    What other handlers do at the start of an epoch counts, and validation doesn't: both come behind this handler, the
+    first of a trainer. In a distributed run the numbers are those of all ranks together.
 
     Args:
         image_key, label_key: keys of the batch: image ``(B, C, *patch)``, or a list of whole images, tensors or tile
             sources; label ``(B, 1, *patch)``, or ``(B,)`` where it is no map and has no foreground.
     """
+
+    precedes: ClassVar[tuple[OrderRule, ...]] = (
+        OrderRule("ValidationHandler", Events.EPOCH_COMPLETED, "which stops the epoch's clock"),
+    )
 
     def __init__(self, *, image_key: str = "image", label_key: str = "label") -> None:
         self.image_key = image_key
@@ -71,6 +76,7 @@ class Throughput:
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer, which gets the measurements as ``state.throughput``."""
+        check_order_on_start(engine)
         engine.state.throughput = self
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         engine.add_event_handler(Events.GET_BATCH_STARTED, self._start_waiting)
@@ -83,7 +89,7 @@ class Throughput:
         return asdict(self.total)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on counting from a checkpoint's totals."""
+        """Count on from a checkpoint's totals."""
         self.total = EpochThroughput(**state_dict)
 
     def _start_epoch(self) -> None:

@@ -5,9 +5,13 @@ import logging
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from ignite.handlers import EarlyStopping
+from ignite.metrics import Average
 from monai.engines import SupervisedEvaluator
 
-from monai_patchgrow.handlers import BestWeights, ResumableRun, Throughput
+from monai_patchgrow import GrowthSchedule, PatchGrowth, PatchSize
+from monai_patchgrow.handlers import BestWeights, Reproducibility, ResumableRun, Throughput
+from monai_patchgrow.handlers.serializable import serializable_handlers
 
 EPOCH_LENGTH = 2
 
@@ -304,15 +308,123 @@ def test_a_run_that_goes_on_in_the_same_process_keeps_its_checkpoint(path):
     assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
 
 
-def test_handlers_and_scaler_of_the_engine_go_along(path):
+# handlers with a state
+
+
+class Counter:
+    """A handler that knows nothing of this package, with a state by Ignite's convention."""
+
+    def __init__(self, count=0):
+        self.count = count
+
+    def attach(self, engine):
+        engine.add_event_handler(Events.ITERATION_COMPLETED(every=2), self.add)
+
+    def add(self):
+        self.count += 1
+
+    def state_dict(self):
+        return {"count": self.count}
+
+    def load_state_dict(self, state_dict):
+        self.count = state_dict["count"]
+
+
+class Unpicklable(Counter):
+    def state_dict(self):
+        return {"count": Run}
+
+
+def run_with(path, *attached, **options):
+    run = Run(path, **options)
+    for handler in attached:
+        handler.attach(run.engine)
+    return run.run()
+
+
+def test_a_foreign_handler_with_a_state_is_saved_and_restored(path):
+    run_with(path, Counter())
+    restored = Counter()
+    run_with(path, restored, resume=True)
+    assert load(path)["counter"] == {"count": 2}
+    assert restored.count == 2
+
+
+def test_handlers_of_one_class_are_numbered(path):
+    run_with(path, Counter(5), Counter(7))
+    restored = Counter(), Counter()
+    run_with(path, *restored, resume=True)
+    assert [counter.count for counter in restored] == [7, 9]
+
+
+def test_a_handler_that_is_one_of_the_objects_is_saved_once(path):
+    run, counter = Run(path), Counter()
+    counter.attach(run.engine)
+    run.handler.objects["steps"] = counter
+    run.run()
+    assert {"steps", "counter"} & set(load(path)) == {"steps"}
+
+
+def test_a_handler_that_the_file_doesn_t_hold_starts_anew(path):
+    Run(path).run()
+    new = Counter(3)
+    run_with(path, new, resume=True)
+    assert new.count == 3
+
+
+def test_a_handler_of_the_evaluator_is_saved_and_restored(path):
+    def early_stopping(counter):
+        evaluator = make_evaluator()
+        stopping = EarlyStopping(patience=5, score_function=lambda engine: 0.0, trainer=Engine(lambda *_: None))
+        stopping.counter = counter
+        evaluator.add_event_handler(Events.COMPLETED, stopping)
+        return evaluator, stopping
+
+    Run(path, evaluator=early_stopping(3)[0]).run()
+    evaluator, restored = early_stopping(0)
+    Run(path, evaluator=evaluator, resume=True).run()
+    assert load(path)["evaluator_early_stopping"]["counter"] == restored.counter == 3
+
+
+def test_metrics_are_left_out(path):
     run = Run(path)
-    run.engine.state.throughput, run.engine.scaler = Throughput(), torch.amp.GradScaler("cpu", init_scale=512.0)
-    run.engine.state.throughput.total.voxels = 7
+    Average(output_transform=lambda output: 1.0).attach(run.engine, "mean")
+    run.run()
+    assert "average" not in load(path)
+
+
+def test_a_state_that_needs_code_to_be_loaded_is_left_out(path, caplog):
+    run_with(path, Counter(), Unpicklable())
+    assert {"counter", "unpicklable"} & set(load(path)) == {"counter"}
+    assert any(message.startswith("the state of unpicklable is left out of the che") for message in caplog.messages)
+
+
+def test_the_package_s_own_handlers_are_called_as_in_earlier_files():
+    schedule = GrowthSchedule.plan(patch_size=(8,), total_stride=(8,), batch_size=1, max_epochs=1)
+    engine = Engine(lambda engine, batch: None)
+    for handler in (Throughput(), Reproducibility(0), PatchGrowth(schedule, PatchSize((8,)))):
+        handler.attach(engine)
+    assert set(serializable_handlers(engine, known={})) == {"patch_growth", "reproducibility", "throughput"}
+
+
+def test_a_file_of_version_0_1_0_is_loaded(path):
+    Run(path).run()
+    totals = {"seconds": 2.0, "waiting_seconds": 1.0, "voxels": 7, "patches": 1, "foreground_voxels": 3}
+    torch.save({**load(path), "throughput": {**totals, "patches_without_foreground": 0}}, path)
+    run = Run(path, resume=True)
+    throughput = Throughput()
+    throughput.attach(run.engine)
+    run.run()
+    assert throughput.total.voxels == 7
+
+
+def test_the_scaler_of_the_engine_is_restored(path):
+    run = Run(path)
+    run.engine.scaler = torch.amp.GradScaler("cpu", init_scale=512.0)
     run.run()
     resumed = Run(path, resume=True)
-    resumed.engine.state.throughput, resumed.engine.scaler = Throughput(), torch.amp.GradScaler("cpu")
+    resumed.engine.scaler = torch.amp.GradScaler("cpu")
     resumed.run()
-    assert resumed.engine.state.throughput.total.voxels == 7
     assert resumed.engine.scaler.state_dict()["scale"] == 512.0
 
 
