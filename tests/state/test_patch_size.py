@@ -2,11 +2,13 @@
 
 import copy
 import multiprocessing
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import monai_patchgrow
 from monai_patchgrow import PatchCount, PatchSize
 from monai_patchgrow.schedules.sample import SamplePatches
 from monai_patchgrow.state.patch_size import held_at
@@ -114,3 +116,8 @@ def test_without_patches_of_its_own_nothing_is_held():
     size = PatchSize((8, 8))
     with held_at(None, size):
         assert tuple(size) == (8, 8)
+
+
+def test_no_thread_keeps_what_is_drawn():
+    files = Path(monai_patchgrow.__file__).parent.rglob("*.py")
+    assert [file.name for file in files if "threading.local" in file.read_text(encoding="utf-8")] == []
