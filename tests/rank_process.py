@@ -30,6 +30,7 @@ from monai_patchgrow.bundle.ranks import check_ranks, join_ranks, leave_ranks
 from monai_patchgrow.data import SeededDataLoader, cases_of_rank
 from monai_patchgrow.data.loading.rank_share import slice_of_rank
 from monai_patchgrow.losses import loss_over_ranks
+from monai_patchgrow.metrics import QuadraticKappa
 from monai_patchgrow.networks import DeepSupervision, allow_single_voxel
 
 FULL_PATCH = (8, 8, 16)
@@ -203,6 +204,19 @@ def measure_loss(output, *, batch_dice):
     value = loss(logits, target[own.start : own.stop])
     value.backward()
     return {"value": float(value), "gradient": logits.grad.tolist()}
+
+
+def measure_kappa(output):
+    """Kappa of seven images in two rounds of other sizes on each rank, by every rank."""
+    predicted, true = torch.tensor([0, 1, 2, 2, 1, 0, 2]), torch.tensor([0, 1, 2, 1, 1, 2, 2])
+    own = slice_of_rank(7, rank=idist.get_rank(), num_ranks=idist.get_world_size())
+    metric = QuadraticKappa(3)
+    values = []
+    for _ in range(2):
+        metric.reset()
+        metric.update((predicted[own.start : own.stop], true[own.start : own.stop]))
+        values.append(metric.compute())
+    return values
 
 
 def main():

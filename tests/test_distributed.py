@@ -173,6 +173,12 @@ def test_averaged_gradients_are_those_of_the_whole_batch(processes, tmp_path, ba
     assert sum(rank["value"] for rank in two) / 2 == pytest.approx(one["value"], abs=1e-6)
 
 
+def test_kappa_is_that_of_the_images_of_all_ranks(processes, tmp_path):
+    # Disagreements of weights 1 and 4; by chance there would be 59 / 7.
+    run = start(processes, "measure_kappa", tmp_path)
+    assert run.results == [[pytest.approx(0.4067796610, abs=1e-9)] * 2] * 2
+
+
 @pytest.fixture(scope="module")
 def trained_bundle(phantom_task, tmp_path_factory):
     """A bundle that torchrun trained on two ranks."""

@@ -1,4 +1,4 @@
-"""Quadratic weighted kappa as an Ignite metric."""
+"""Quadratic weighted kappa as an Ignite metric: Ignite's own, for grades that are checked."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from ignite.exceptions import NotComputableError
-from ignite.metrics import Metric
-from ignite.metrics.metric import reinit__is_reduced, sync_all_reduce
+from ignite.metrics import CohenKappa
 from torch import Tensor
 
 __all__ = ["QuadraticKappa"]
 
 
-class QuadraticKappa(Metric):
+class QuadraticKappa(CohenKappa):
     """Cohen's kappa with quadratic weights: agreement on grades beyond chance, 1 for full agreement.
 
-    A key metric of a MONAI evaluator, over all ranks. Ignite's own ``CohenKappa`` needs scikit-learn before version
-    0.5.5, and leaves out targets outside of the grades without a word; here they are refused. Where predictions and
-    targets are all one grade there is nothing beyond chance, and kappa is 0.
+    A key metric of a MONAI evaluator, over all ranks. It is Ignite's ``CohenKappa``, which leaves out targets outside
+    of the grades without a word; here they are refused. Where predictions and targets are all one grade there is
+    nothing beyond chance, and kappa is 0.
 
     Source: Cohen, Weighted kappa (Psychological Bulletin 70, 1968).
 
@@ -40,8 +38,6 @@ class QuadraticKappa(Metric):
     0.8
     """
 
-    _state_dict_all_req_keys = ("_counts",)
-
     def __init__(
         self,
         num_grades: int,
@@ -54,14 +50,8 @@ class QuadraticKappa(Metric):
             raise ValueError(f"num_grades must be at least 2, got {num_grades}")
         self.num_grades = num_grades
         self.decode = decode
-        super().__init__(output_transform=output_transform, device=device)
+        super().__init__(output_transform, "quadratic", device=device, num_classes=num_grades)
 
-    @reinit__is_reduced
-    def reset(self) -> None:
-        """Forget all grades."""
-        self._counts = torch.zeros(self.num_grades, self.num_grades, dtype=torch.long, device=self._device)
-
-    @reinit__is_reduced
     def update(self, output: tuple[Tensor, Tensor]) -> None:
         """Count the grades of a batch: predictions, as `decode` takes them, and targets ``(B,)`` or ``(B, 1)``."""
         prediction, target = (torch.as_tensor(part).detach() for part in output)
@@ -69,23 +59,10 @@ class QuadraticKappa(Metric):
         true = self._parse_grades("target", target)
         if len(predicted) != len(true):
             raise ValueError(f"{len(predicted)} predicted grades don't go with {len(true)} targets")
-        pairs = torch.bincount(true * self.num_grades + predicted, minlength=self.num_grades**2)
-        self._counts += pairs.view_as(self._counts)
-
-    @sync_all_reduce("_counts")
-    def compute(self) -> float:
-        """Kappa of all grades since the last reset."""
-        counts = self._counts.cpu().double()
-        total = counts.sum()
-        if total == 0:
-            raise NotComputableError("QuadraticKappa needs at least one image before compute")
-        grades = torch.arange(self.num_grades, dtype=torch.double)
-        weights = (grades[:, None] - grades).square()
-        by_chance = (weights * torch.outer(counts.sum(1), counts.sum(0))).sum() / total
-        return float(1 - (weights * counts).sum() / by_chance) if by_chance else 0.0
+        super().update((predicted, true))
 
     def _parse_grades(self, name: str, grades: Tensor) -> Tensor:
-        flat = grades.flatten().to(self._device)
+        flat = grades.flatten()
         whole = flat.long()
         if ((whole != flat) | (whole < 0) | (whole >= self.num_grades)).any():
             raise ValueError(
