@@ -225,7 +225,7 @@ def gather_patches(volume: Tensor, *, starts: np.ndarray, patch_size: Sequence[i
             [[3, 4]]])
     """
     window = np.minimum(patch_size, volume.shape[1:])
-    spatial = tuple(range(1, volume.ndim))
+    spatial: Any = tuple(range(1, volume.ndim))  # NumPy 2.2's hints know no tuple here
     windows = sliding_window_view(volume.numpy(), tuple(window), axis=spatial)
     drawn = torch.from_numpy(np.moveaxis(windows[(slice(None), *np.maximum(starts, 0).T)], 0, 1))
     if tuple(window) == tuple(patch_size):

@@ -20,7 +20,7 @@ def test_a_numpy_file(tmp_path, name):
 
 def test_a_zarr(tmp_path):
     zarr = pytest.importorskip("zarr", reason="needs the extra zarr")
-    zarr.create_array(tmp_path / "image.zarr", shape=(1, 8, 9), dtype="uint8")
+    zarr.open(str(tmp_path / "image.zarr"), mode="w", shape=(1, 8, 9), dtype="uint8")
     assert isinstance(open_tiles(tmp_path / "image.zarr"), ZarrTiles)
 
 
