@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
+from ignite.handlers import TensorboardLogger
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.utils.tensorboard import SummaryWriter
 
 from monai_patchgrow.data.whole_files import write_whole
 from monai_patchgrow.handlers.engine_output import loss_of
@@ -25,9 +25,10 @@ _AXES = "xyz"
 class RunLog:
     """Writes loss, learning rate, stage, patch size, throughput and Dice of every epoch.
 
-    TensorBoard's curves lie in ``output_dir/tensorboard`` with the epoch as their step; the same numbers stand in
-    ``output_dir/history.jsonl``, one line per epoch. The trainer needs a Throughput and a PatchGrowth. In a
-    distributed run rank 0 writes what all ranks did.
+    TensorBoard's curves lie in ``output_dir/tensorboard`` with the epoch as their step. Ignite's TensorboardLogger
+    writes them, without its handlers, which draw an engine's metrics and know no record. The same numbers stand in
+    ``output_dir/history.jsonl``, one line per epoch, which no logger of Ignite writes. The trainer needs a Throughput
+    and a PatchGrowth. In a distributed run rank 0 writes what all ranks did.
 
     Args:
         output_dir: folder of the run.
@@ -59,7 +60,7 @@ class RunLog:
         self.schedule = schedule
         self._loss_sum: float | Tensor = 0.0
         self._learning_rate = 0.0
-        self._writer: SummaryWriter | None = None
+        self._curves: TensorboardLogger | None = None
 
     @property
     def history_path(self) -> Path:
@@ -84,10 +85,10 @@ class RunLog:
         record = self._record(engine, loss)
         with self.history_path.open("a") as history:
             history.write(json.dumps(record) + "\n")
-        if self._writer is not None:
+        if self._curves is not None:
             for tag, value in self._scalars(record).items():
-                self._writer.add_scalar(tag, value, global_step=record["epoch"])
-            self._writer.flush()
+                self._curves.add_scalar(tag, value, record["epoch"])
+            self._curves.flush()
 
     def _mean_loss(self, engine: Engine) -> float:
         """Over the epoch's iterations and all ranks, each of which has its share of the global batch's loss."""
@@ -139,11 +140,11 @@ class RunLog:
         if resumed:
             self._forget_after(engine.state.epoch)
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        self._writer = SummaryWriter(
-            str(self.output_dir / "tensorboard"), purge_step=engine.state.epoch + 1 if resumed else None
+        self._curves = TensorboardLogger(
+            log_dir=str(self.output_dir / "tensorboard"), purge_step=engine.state.epoch + 1 if resumed else None
         )
         if self.schedule is not None:
-            self._writer.add_text("schedule", "\n".join(f"    {line}" for line in str(self.schedule).splitlines()))
+            self._curves.add_text("schedule", "\n".join(f"    {line}" for line in str(self.schedule).splitlines()))
 
     def _forget_after(self, epoch: int) -> None:
         """Drop the lines of epochs that the resumed run does again."""
@@ -159,9 +160,9 @@ class RunLog:
         self._loss_sum = self._loss_sum + loss_of(engine)
 
     def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if self._curves is not None:
+            self._curves.close()
+            self._curves = None
 
     def _close_after(self, error: BaseException) -> None:
         self._close()

@@ -8,8 +8,8 @@ from pathlib import Path
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
+from ignite.handlers import TensorboardLogger
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 __all__ = ["LatentImages", "latent_image"]
 
@@ -82,7 +82,7 @@ class LatentImages:
         is_first = (state.iteration - 1) % (state.epoch_length or 1) == 0
         if not is_first or state.epoch % self.interval or idist.get_rank() > 0:
             return
-        with SummaryWriter(str(self.output_dir / "tensorboard" / self.tag)) as writer:
+        with TensorboardLogger(log_dir=str(self.output_dir / "tensorboard" / self.tag)) as writer:
             for number, (latent, mask) in enumerate(zip(state.latent.z, state.latent.mask, strict=True)):
                 if number < self.num_images:
                     self._warn_once(latent, mask, number=number, epoch=state.epoch)
