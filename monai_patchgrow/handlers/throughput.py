@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -11,6 +10,7 @@ from typing import Any, ClassVar
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
+from ignite.handlers import Timer
 
 from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.transforms.patches import WITHOUT_FOREGROUND
@@ -72,15 +72,15 @@ class Throughput:
         self.label_key = label_key
         self.epoch = EpochThroughput()
         self.total = EpochThroughput()
-        self._epoch_start = self._wait_start = 0.0
+        self._clock, self._waiting = Timer(), Timer()
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer, which gets the measurements as ``state.throughput``."""
         check_order_on_start(engine)
         engine.state.throughput = self
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
-        engine.add_event_handler(Events.GET_BATCH_STARTED, self._start_waiting)
-        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._stop_waiting)
+        engine.add_event_handler(Events.GET_BATCH_STARTED, self._waiting.resume)
+        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._waiting.pause)
         engine.add_event_handler(Events.ITERATION_STARTED, self._count)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._complete_epoch)
 
@@ -94,13 +94,9 @@ class Throughput:
 
     def _start_epoch(self) -> None:
         self.epoch = EpochThroughput()
-        self._epoch_start = time.perf_counter()
-
-    def _start_waiting(self) -> None:
-        self._wait_start = time.perf_counter()
-
-    def _stop_waiting(self) -> None:
-        self.epoch.waiting_seconds += time.perf_counter() - self._wait_start
+        self._clock.reset()
+        self._waiting.reset()
+        self._waiting.pause()
 
     def _count(self, engine: Engine) -> None:
         image, label = engine.state.batch[self.image_key], engine.state.batch[self.label_key]
@@ -115,7 +111,7 @@ class Throughput:
         device = getattr(engine.state, "device", None)
         if device is not None and device.type == "cuda":
             torch.cuda.synchronize(device)
-        self.epoch.seconds = time.perf_counter() - self._epoch_start
+        self.epoch.seconds, self.epoch.waiting_seconds = self._clock.value(), self._waiting.value()
         if idist.get_world_size() > 1:
             self._gather()
         for name, value in asdict(self.epoch).items():
