@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "monai_patchgrow"
 FLOORS = {
     "schedules": 0,
     "state": 1,
+    "internals": 1,
     "transforms": 2,
     "data": 2,
     "losses": 2,

@@ -8,6 +8,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from monai_patchgrow.internals.torch import compiler
 from monai_patchgrow.schedules.arguments import format_size
 
 __all__ = ["CompilationLog"]
@@ -33,10 +34,7 @@ class CompilationLog:
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer."""
-        import torch._dynamo.callback  # here, since it takes half a second and few compile
-
-        self._compiler = torch._dynamo.callback.callback_handler
-        config: Any = torch._dynamo.config
+        self._compiler, config = compiler()
         # Two of each: a batch of another number of patches, or another mode, is one more.
         config.recompile_limit = max(config.recompile_limit, 2 * self.num_sizes)
         engine.state.compile_seconds = 0.0

@@ -8,12 +8,13 @@ from monai.losses import DiceLoss
 from monai.losses.utils import compute_tp_fp_fn
 from monai.networks.utils import one_hot
 from torch import Tensor
-from torch.nn.modules.loss import _Loss
+
+from monai_patchgrow.internals.torch import Loss
 
 __all__ = ["BatchDiceOverRanks", "sum_over_ranks"]
 
 
-class BatchDiceOverRanks(_Loss):
+class BatchDiceOverRanks(Loss):
     """What ``DiceLoss(batch=True)`` of the batch of all ranks is, on each rank from its own part of it.
 
     Args:

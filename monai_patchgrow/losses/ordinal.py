@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.loss import _Loss
+
+from monai_patchgrow.internals.torch import Loss
 
 __all__ = ["OrdinalLoss", "ordinal_grades", "ordinal_probabilities"]
 
 
-class OrdinalLoss(_Loss):
+class OrdinalLoss(Loss):
     """Binary cross entropy of the questions "is the grade above 0?", "above 1?", ..., averaged over them.
 
     A network of K - 1 outputs learns K grades; being two grades off costs more than one. It is a mean over images.

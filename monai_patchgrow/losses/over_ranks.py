@@ -8,8 +8,8 @@ import ignite.distributed as idist
 import torch
 from monai.losses import DiceLoss
 from torch import Tensor, nn
-from torch.nn.modules.loss import _Loss
 
+from monai_patchgrow.internals.torch import Loss
 from monai_patchgrow.losses.batch_dice import BatchDiceOverRanks
 
 __all__ = ["LossOverRanks", "loss_over_ranks"]
@@ -63,7 +63,7 @@ class _Share:
         self.weight = len(target) * idist.get_world_size() / idist.all_reduce(patches)
 
 
-class _Weighted(_Loss):
+class _Weighted(Loss):
     def __init__(self, loss: nn.Module, share: _Share) -> None:
         super().__init__()
         self.loss = loss
@@ -75,7 +75,7 @@ class _Weighted(_Loss):
 
 def _over_ranks(loss: nn.Module, share: _Share) -> nn.Module:
     """The loss with its terms replaced by those over ranks."""
-    terms = {name: term for name, term in loss.named_children() if isinstance(term, _Loss)}
+    terms = {name: term for name, term in loss.named_children() if isinstance(term, Loss)}
     for name, term in terms.items():
         setattr(loss, name, _over_ranks(term, share))
     if terms:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn.modules.loss import _Loss
+
+from monai_patchgrow.internals.torch import Loss
 
 __all__ = ["RegressionLoss", "regression_grades"]
 
 
-class RegressionLoss(_Loss):
+class RegressionLoss(Loss):
     """Torch's squared or Huber error of one output per image, whatever the shape and type of the target.
 
     Torch's own would broadcast an output ``(B, 1)`` against a target ``(B,)`` to ``(B, B)``.

@@ -78,17 +78,21 @@ def _try(network: nn.Module, shape: tuple[int, ...], *, hint: str) -> None:
 
 @contextmanager
 def _left_as_it_was(network: nn.Module, device: torch.device) -> Iterator[None]:
-    before = [
-        (module, module.training, {name: (b, b.clone()) for name, b in module._buffers.items() if b is not None})
-        for module in network.modules()
-    ]
+    before = [(module, module.training, _buffers_of(module)) for module in network.modules()]
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             yield
     finally:
         for module, mode, buffers in before:
             module.training = mode
-            module._buffers.update({name: buffer.copy_(values) for name, (buffer, values) in buffers.items()})
+            for name, (buffer, values) in buffers.items():
+                setattr(module, name, buffer.copy_(values))
+
+
+def _buffers_of(module: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
+    """The module's own buffers, each with a copy of its values."""
+    own = module.named_buffers(recurse=False, remove_duplicate=False)
+    return {name: (buffer, buffer.clone()) for name, buffer in own}
 
 
 def _hint(rule: PatchRule) -> str:

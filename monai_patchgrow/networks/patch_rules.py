@@ -11,6 +11,7 @@ from monai.networks.nets import UNETR, AttentionUnet, BasicUNet, DynUNet, SegRes
 from monai.utils import ensure_tuple_rep
 from torch import nn
 
+from monai_patchgrow.internals.torch import BatchNorm, Convolution
 from monai_patchgrow.networks.surgery.deep_supervision import DeepSupervision
 from monai_patchgrow.schedules.arguments import parse_sizes
 
@@ -91,12 +92,12 @@ def patch_rule(network: nn.Module, *, default: Iterable[SupportsIndex] | None = 
 
 
 def _count_axes(network: nn.Module) -> int:
-    convolutions = (one for one in network.modules() if isinstance(one, nn.modules.conv._ConvNd))
+    convolutions = (one for one in network.modules() if isinstance(one, Convolution))
     return len(next(convolutions).kernel_size)
 
 
 def _has_batch_norm(network: nn.Module) -> bool:
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+    return any(isinstance(module, BatchNorm) for module in network.modules())
 
 
 def _find_full_patch(network: nn.Module) -> tuple[int, ...] | None:

@@ -16,7 +16,6 @@ from typing import Any
 import monai
 import numpy as np
 import torch
-from monai.data import PersistentDataset
 from monai.utils import convert_to_tensor, ensure_tuple
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -25,6 +24,7 @@ from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.loading.available_memory import available_bytes
 from monai_patchgrow.data.loading.fingerprint import fingerprint
 from monai_patchgrow.data.whole_files import whole_file
+from monai_patchgrow.internals.monai import PreparedDataset
 
 __all__ = ["PreprocessedDataset"]
 
@@ -35,7 +35,7 @@ _KEY_DIGITS = 20
 _STALE_SECONDS = 24 * 3600  # nobody writes one case for a day: an older temporary file is a dead run's
 
 
-class PreprocessedDataset(PersistentDataset):
+class PreprocessedDataset(PreparedDataset):
     """Cases whose deterministic transforms ran once; each access runs the random ones on the same tensors.
 
     What stands before the first random transform (a nested ``Compose`` counts as one, as in MONAI) is applied when
@@ -140,7 +140,7 @@ class PreprocessedDataset(PersistentDataset):
         if _load(file, warn=False) is not None:
             return None
         try:
-            made = convert_to_tensor(self._pre_transform(deepcopy(item)), convert_numeric=False, track_meta=False)
+            made = convert_to_tensor(self.apply_deterministic(deepcopy(item)), convert_numeric=False, track_meta=False)
             made = _map_leaves(made, _plain)
         except DataError as error:
             return str(error)
@@ -149,13 +149,14 @@ class PreprocessedDataset(PersistentDataset):
             return f"{_case_file(item) or item}: {type(cause).__name__} in preprocessing: {cause}"
         return _save(made, file)
 
-    def _transform(self, index: int) -> Any:
+    def make_item(self, index: int) -> Any:
+        """The case of this index, its random transforms applied."""
         file = self._files[index]
         if self._items.get(file) is None:
             if _load(file) is None and (problem := self._make(index)):
                 raise DataError(problem)
             self._items[file] = _load(file)
-        return self._post_transform(_map_leaves(self._items[file], lambda leaf: leaf))
+        return self.apply_random(_map_leaves(self._items[file], lambda leaf: leaf))
 
 
 def _load(file: Path, *, mmap: bool = True, warn: bool = True) -> Any:

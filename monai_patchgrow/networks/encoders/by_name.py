@@ -13,6 +13,7 @@ from monai.networks.nets import resnet18, resnet34, resnet50
 from monai.networks.utils import replace_modules
 from torch import nn
 
+from monai_patchgrow.internals.torch import BatchNorm
 from monai_patchgrow.networks.encoders.cnn import PlainCNN, SmallCNN
 from monai_patchgrow.networks.encoders.pretrained import load_pretrained
 from monai_patchgrow.networks.encoders.transformers import TransformersEncoder
@@ -44,8 +45,7 @@ def _build_resnet(
     usual = {"conv1_t_stride": 2, "bias_downsample": False, **options}
     encoder = network(spatial_dims=spatial_dims, n_input_channels=in_channels, num_classes=latent_dim, **usual)
     # MONAI 1.6.1 gives another norm to the stem alone (MONAI pull request 9028).
-    is_batch_norm = nn.modules.batchnorm._BatchNorm
-    found = [name for name, module in encoder.named_modules() if isinstance(module, is_batch_norm)]
+    found = [name for name, module in encoder.named_modules() if isinstance(module, BatchNorm)]
     for name in found if norm != "batch" else ():
         channels = encoder.get_submodule(name).num_features
         replace_modules(encoder, name, get_norm_layer(norm, spatial_dims, channels), strict_match=True)

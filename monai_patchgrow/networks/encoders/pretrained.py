@@ -13,6 +13,8 @@ import torch
 from monai.utils import optional_import
 from torch import Tensor, nn
 
+from monai_patchgrow.internals.torch import Convolution
+
 __all__ = ["PretrainedReport", "load_pretrained"]
 
 logger = logging.getLogger(__name__)
@@ -147,8 +149,7 @@ def _without_prefix(name: str, own: Mapping[str, Tensor]) -> str:
 
 def _adapt_first_convolution(network: nn.Module, weights: dict[str, Tensor]) -> list[str]:
     """Spread the first convolution's weight over the network's input channels, in place; returns its name."""
-    is_convolution = nn.modules.conv._ConvNd
-    found = ((name, module) for name, module in network.named_modules() if isinstance(module, is_convolution))
+    found = ((name, module) for name, module in network.named_modules() if isinstance(module, Convolution))
     name, module = next(found, ("", None))
     key = f"{name}.weight"
     if module is None or key not in weights:

@@ -9,7 +9,7 @@ from monai.networks.nets import ViT
 from monai.utils import ensure_tuple_rep
 from torch import Tensor
 
-from monai_patchgrow.networks.surgery.position_embedding import _AnyGridEmbedding
+from monai_patchgrow.networks.surgery.position_embedding import AnyGridEmbedding
 
 __all__ = ["ViTEncoder"]
 
@@ -66,7 +66,7 @@ class ViTEncoder(ViT):
             if "norm_cross_attn" in name:
                 parameter.requires_grad_(False)
         embedding: Any = self.patch_embedding
-        embedding.__class__ = _AnyGridEmbedding
+        embedding.__class__ = AnyGridEmbedding
         embedding.full_grid = embedding.grid = _grid(full, token)
 
     def forward(self, patches: Tensor) -> Tensor:

@@ -9,12 +9,12 @@ from monai.networks.blocks import PatchEmbeddingBlock
 from monai.networks.nets import UNETR
 from torch import Tensor, nn
 
-__all__ = ["allow_smaller_patches"]
+__all__ = ["AnyGridEmbedding", "allow_smaller_patches"]
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
-class _AnyGridEmbedding(PatchEmbeddingBlock):
+class AnyGridEmbedding(PatchEmbeddingBlock):
     """Adds a position embedding interpolated to the grid of the patch at hand.
 
     Attributes:
@@ -26,6 +26,7 @@ class _AnyGridEmbedding(PatchEmbeddingBlock):
     grid: tuple[int, ...]
 
     def forward(self, x: Tensor) -> Tensor:
+        """The tokens ``(B, tokens, D)`` of an image ``(B, C, *spatial)``, with their embedding."""
         if self.grid == self.full_grid:
             return super().forward(x)
         tokens = self.patch_embeddings(x)
@@ -68,7 +69,7 @@ def allow_smaller_patches(network: _Network) -> _Network:
     """
     if type(network) is UNETR:
         embedding: Any = network.get_submodule("vit.patch_embedding")
-        embedding.__class__ = _AnyGridEmbedding
+        embedding.__class__ = AnyGridEmbedding
         embedding.full_grid = embedding.grid = network.feat_size
         network.__class__ = _AnyPatchUNETR
     return network

@@ -7,12 +7,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from monai_patchgrow.internals.torch import InstanceNorm, check_input_dim
+
 __all__ = ["allow_single_voxel"]
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
-class _SingleVoxelNorm(nn.modules.instancenorm._InstanceNorm):
+class _SingleVoxelNorm(InstanceNorm):
     """Calls the norm without torch's check that there is more than one spatial element.
 
     Of one voxel the mean is itself and the variance 0, so the output is the norm's bias; everywhere else it is
@@ -20,7 +22,7 @@ class _SingleVoxelNorm(nn.modules.instancenorm._InstanceNorm):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        self._check_input_dim(x)
+        check_input_dim(self, x)
         if self.affine and x[0, 0].numel() == 1:
             # torch would add the rounding error of x - mean, enlarged by 1 / sqrt(eps), around an activation's kink.
             channels = (-1, *[1] * (x.ndim - 2))

@@ -30,7 +30,7 @@ class _Attention(WindowAttention):
     @property
     def relative_position_index(self) -> Tensor:
         """Entry of the bias table per pair of positions; the buffer of that name stays as it is."""
-        index: Any = self._buffers["relative_position_index"]
+        index = dict(self.named_buffers(recurse=False))["relative_position_index"]
         if any(edge > full for edge, full in zip(self.window, self.full_window, strict=True)):
             return index
         positions = torch.arange(math.prod(self.full_window), device=index.device).view(self.full_window)
