@@ -7,7 +7,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from monai_patchgrow.handlers.attached import attached_to
+from monai_patchgrow.internals.ignite import attached_to
 
 __all__ = ["OrderRule", "broken_rules", "check_order_on_start"]
 

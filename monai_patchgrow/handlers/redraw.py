@@ -8,7 +8,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from monai_patchgrow.data.loading.seeded import end_workers as end_persistent_workers
+from monai_patchgrow.internals.torch import end_persistent_workers
 
 __all__ = ["prepare_redraw", "redrawn"]
 

@@ -12,7 +12,7 @@ import torch
 from ignite.engine import Engine
 from ignite.metrics import Metric
 
-from monai_patchgrow.handlers.attached import attached_to
+from monai_patchgrow.internals.ignite import attached_to
 
 __all__ = ["loads_without_code", "serializable_handlers"]
 

@@ -9,7 +9,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai.data import Dataset
 from monai.utils.enums import CommonKeys as Keys
 
 from monai_patchgrow.bundle.one_line import complain, one_line_config_errors
@@ -18,6 +17,7 @@ from monai_patchgrow.bundle.patchgd.preflight import read_all, run_engine
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tiles.items import collate_tiles
 from monai_patchgrow.engines.patchgd.evaluator import PatchGDEvaluator
+from monai_patchgrow.internals.monai import ItemDataset
 
 __all__ = ["ImagesToClassify", "SkippingEvaluator", "check_output", "classify", "collate_sound"]
 
@@ -26,16 +26,17 @@ _logger = logging.getLogger(__name__)
 _FAULTS = "faults"
 
 
-class ImagesToClassify(Dataset):
+class ImagesToClassify(ItemDataset):
     """MONAI's ``Dataset`` of items with "image" and "name"; in the place of one that can't be read is its fault.
 
     >>> ImagesToClassify([{"image": "absent.npy", "name": "absent"}], collate_sound)[0]["name"]
     'absent'
     """
 
-    def _transform(self, index: int) -> Any:
+    def make_item(self, index: int) -> Any:
+        """The image of this index, or its fault."""
         try:
-            return super()._transform(index)
+            return super().make_item(index)
         except Exception as error:  # of many types: it depends on what is broken
             item = self.data[index]
             return {"name": item["name"], _FAULTS: str(name_fault(error, item))}

@@ -18,10 +18,11 @@ from torch.utils.data import Dataset
 from monai_patchgrow.data.loading.carried_draw import carried, carry_draws, without_draw
 from monai_patchgrow.data.loading.rank_share import slice_of_rank
 from monai_patchgrow.data.loading.seeded_sampler import SeededSampler, mix_seed
+from monai_patchgrow.internals.torch import end_persistent_workers
 from monai_patchgrow.schedules.sample import SampleDraw, SamplePlan
 from monai_patchgrow.state.patch_size import PatchCount, PatchSize, held_at
 
-__all__ = ["SeededDataLoader", "SeededSampler", "end_workers", "mix_seed"]
+__all__ = ["SeededDataLoader", "SeededSampler", "mix_seed"]
 
 
 class SeededDataLoader(DataLoader):
@@ -109,13 +110,7 @@ class SeededDataLoader(DataLoader):
         told = patch_size, patch_count
         if any(ours is not theirs for ours, theirs in zip(self.dataset.read_by_crops, told, strict=True)):
             self.dataset.read_by_crops = told
-            end_workers(self)  # theirs are copies of the data set as it was
-
-
-def end_workers(loader: Any) -> None:
-    """Let a loader's next iterator start new workers, also where they are persistent."""
-    if getattr(loader, "persistent_workers", None):
-        loader._iterator = None
+            end_persistent_workers(self)  # theirs are copies of the data set as it was
 
 
 def _check_ranks(sampler: SeededSampler) -> None:

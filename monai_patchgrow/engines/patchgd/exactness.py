@@ -7,11 +7,10 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
-from torch.nn.modules.dropout import _DropoutNd
 
 from monai_patchgrow.engines.patchgd.chunks import Chunks
 from monai_patchgrow.engines.patchgd.side_effects import modules_of, moves, random_numbers_drawn
+from monai_patchgrow.internals.torch import BatchNorm, Dropout, Norm
 
 __all__ = [
     "active_dropout",
@@ -63,7 +62,7 @@ def mixes_patches(network: Callable[..., Tensor]) -> bool:
     (True, False, False)
     """
     return any(
-        isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
+        isinstance(module, BatchNorm) and (module.training or module.running_mean is None)
         for module in modules_of(network)
     )
 
@@ -77,7 +76,7 @@ def is_frozen(encoder: Callable[..., Tensor]) -> bool:
     """
     if not isinstance(encoder, torch.nn.Module):
         return False
-    moving = any(isinstance(module, _NormBase) and moves(module) for module in encoder.modules())
+    moving = any(isinstance(module, Norm) and moves(module) for module in encoder.modules())
     return not moving and not any(parameter.requires_grad for parameter in encoder.parameters())
 
 
@@ -91,7 +90,7 @@ def why_equal_patches_differ(encoder: Callable[..., Tensor]) -> str | None:
     if dropout := active_dropout(encoder):
         return f"active {dropout}"
     for module in modules_of(encoder):
-        if isinstance(module, _NormBase) and (mixes_patches(module) or moves(module)):
+        if isinstance(module, Norm) and (mixes_patches(module) or moves(module)):
             return f"{type(module).__name__} {'in training mode' if module.training else 'without running statistics'}"
     return None
 
@@ -124,6 +123,6 @@ def each_patch_by_itself(encoder: Callable[..., Tensor], device: torch.device) -
 def active_dropout(network: Callable[..., Tensor]) -> str | None:
     """The first dropout of a network that drops anything."""
     for module in modules_of(network):
-        if isinstance(module, _DropoutNd) and module.training and module.p > 0:
+        if isinstance(module, Dropout) and module.training and module.p > 0:
             return f"{type(module).__name__}(p={module.p})"
     return None

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
-from torch.nn.modules.instancenorm import _InstanceNorm
+
+from monai_patchgrow.internals.torch import BatchNorm, InstanceNorm, Norm
 
 __all__ = ["KeptBuffers", "modules_of", "moves", "random_numbers_drawn", "statistics_moved_as_by"]
 
@@ -36,7 +36,7 @@ class KeptBuffers:
 
     def moved_beside_norms(self) -> bool:
         """Whether a buffer that isn't a norm's has another value now, as spectral norm's has after each pass."""
-        others = [(now, before) for module, now, before in self._kept if not isinstance(module, _NormBase)]
+        others = [(now, before) for module, now, before in self._kept if not isinstance(module, Norm)]
         return not all(torch.equal(now, before) for now, before in others)
 
 
@@ -47,7 +47,7 @@ def statistics_moved_as_by(network: Callable[..., Tensor], passes: int) -> Itera
     Gives a function that tells, when the block is over, whether that holds: each norm was passed once. With 0 passes
     statistics stay where they are.
     """
-    norms = [module for module in modules_of(network) if isinstance(module, _NormBase) and moves(module)]
+    norms = [module for module in modules_of(network) if isinstance(module, Norm) and moves(module)]
     momenta, before = [norm.momentum for norm in norms], [_count(norm) for norm in norms]
     for norm, count in zip(norms, before, strict=True):
         if norm.momentum is None:  # the mean over all passes since the start
@@ -60,7 +60,7 @@ def statistics_moved_as_by(network: Callable[..., Tensor], passes: int) -> Itera
     finally:
         for norm, momentum, count in zip(norms, momenta, before, strict=True):
             norm.momentum = momentum
-            if isinstance(norm, _BatchNorm) and norm.num_batches_tracked is not None:
+            if isinstance(norm, BatchNorm) and norm.num_batches_tracked is not None:
                 passed = _count(norm) - count
                 passed_once.append(passed == 1)
                 norm.num_batches_tracked += passes - 1 if passed else 0
@@ -87,9 +87,9 @@ def random_numbers_drawn(device: torch.device) -> Iterator[Callable[[], bool]]:
     after.extend(_generator_states(device))
 
 
-def moves(norm: _NormBase) -> bool:
+def moves(norm: Norm) -> bool:
     """Whether a norm's running statistics move with each pass."""
-    is_still = isinstance(norm, _InstanceNorm) and norm.momentum is None  # torch takes None for 0 there
+    is_still = isinstance(norm, InstanceNorm) and norm.momentum is None  # torch takes None for 0 there
     return norm.training and norm.track_running_stats and norm.running_mean is not None and not is_still
 
 
@@ -98,7 +98,7 @@ def modules_of(network: Callable[..., Tensor]) -> Iterator[nn.Module]:
     return network.modules() if isinstance(network, nn.Module) else iter(())
 
 
-def _count(norm: _NormBase) -> int:
+def _count(norm: Norm) -> int:
     return int(norm.num_batches_tracked or 0)
 
 

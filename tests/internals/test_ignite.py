@@ -1,11 +1,11 @@
-"""attached_to: the handlers of an engine, whatever way they were attached."""
+"""What is private in Ignite is still there: the handlers of an engine, whatever way they were attached."""
 
 import functools
 
 import pytest
 from ignite.engine import Engine, Events
 
-from monai_patchgrow.handlers.attached import attached_to
+from monai_patchgrow.internals.ignite import attached_to
 
 
 class Handler:
