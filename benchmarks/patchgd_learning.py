@@ -26,7 +26,7 @@ from results_file import table, write_results
 from torch import Tensor, nn
 
 from monai_patchgrow.data import UltraMNIST, read_digits
-from monai_patchgrow.data.tiles.constant import share_constant
+from monai_patchgrow.data.tiles.constant import merge_constant_patches
 from monai_patchgrow.engines.patchgd import patchgd_pass
 from monai_patchgrow.engines.patchgd.chunks import Sampling
 from monai_patchgrow.losses import OrdinalLoss, ordinal_grades
@@ -149,7 +149,7 @@ def predict(encoder: nn.Module, head: nn.Module, batch: Tensor, way: str) -> Ten
         patch = SHRUNK_SIZE
         images = nn.functional.interpolate(images, size=(patch, patch), mode="bilinear", antialias=True)
     patches = images.unfold(2, patch, patch).unfold(3, patch, patch).movedim(1, 3)
-    some, rows = share_constant(patches.flatten(0, 2))
+    some, rows = merge_constant_patches(patches.flatten(0, 2))
     return head(encoder(some)[rows].unflatten(0, patches.shape[:3]).movedim(-1, 1))
 
 

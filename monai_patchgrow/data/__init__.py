@@ -16,8 +16,8 @@ from monai_patchgrow.data.tasks.labels_csv import read_slides_csv
 from monai_patchgrow.data.tasks.task import Case, DecathlonTask
 from monai_patchgrow.data.tasks.verification import verify_cases
 from monai_patchgrow.data.tiles.array import ArrayTiles, MemmapTiles, ZarrTiles
-from monai_patchgrow.data.tiles.constant import share_constant
-from monai_patchgrow.data.tiles.items import OpenTilesd, PaintBackgroundd, collate_tiles
+from monai_patchgrow.data.tiles.constant import merge_constant_patches
+from monai_patchgrow.data.tiles.items import PaintBackgroundd, collate_tiles
 from monai_patchgrow.data.tiles.open import OpenImaged, open_tiles
 from monai_patchgrow.data.tiles.painted import PaintedTiles
 from monai_patchgrow.data.tiles.slide import SlideTiles
@@ -34,7 +34,6 @@ __all__ = [
     "DecathlonTask",
     "MemmapTiles",
     "OpenImaged",
-    "OpenTilesd",
     "PaintBackgroundd",
     "PaintedTiles",
     "PhantomKind",
@@ -54,13 +53,13 @@ __all__ = [
     "coarse_thumbnail",
     "collate_tiles",
     "find_images",
+    "merge_constant_patches",
     "open_tiles",
     "phantom_case",
     "read_digits",
     "read_labelled_images",
     "read_slides_csv",
     "read_task",
-    "share_constant",
     "split_cases",
     "split_images",
     "thumbnail",

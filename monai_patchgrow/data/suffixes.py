@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ARRAYS", "IMAGES", "PICTURES", "SLIDES", "TIFFS", "VOLUMES", "split_suffix"]
+__all__ = ["ARRAYS", "IMAGES", "IMAGES_AND_VOLUMES", "PICTURES", "SLIDES", "TIFFS", "VOLUMES", "split_suffix"]
 
 VOLUMES = (".nii", ".nii.gz")
 ARRAYS = (".npy", ".zarr")
@@ -11,6 +11,7 @@ SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu", 
 PICTURES = (".png", ".jpg", ".jpeg")
 IMAGES = (*TIFFS, *SLIDES, *ARRAYS, *PICTURES)
 """What a 2-D image is in; where several files have a name, an earlier suffix is meant."""
+IMAGES_AND_VOLUMES = (*IMAGES, *VOLUMES)
 
 
 def split_suffix(name: str) -> tuple[str, str]:

@@ -175,6 +175,9 @@ class ResumableRun:
 class BestWeights:
     """Writes a network's bare ``state_dict``, from rank 0, whenever a MONAI evaluator's key metric is the best so far.
 
+    Which is the best a resumed run takes from the evaluator; MONAI's CheckpointSaver and Ignite's Checkpoint keep a
+    best of their own, which would start anew and let the first validation replace better weights.
+
     Args:
         path: ``.../models/model.pt``.
         network: what inference needs, without training's extra heads.

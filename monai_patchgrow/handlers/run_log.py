@@ -17,7 +17,7 @@ from monai_patchgrow.data.whole_files import write_whole
 from monai_patchgrow.handlers.engine_output import loss_of
 from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 
-__all__ = ["RunLog", "read_history"]
+__all__ = ["RunLog", "patch_size_curves", "read_history"]
 
 _AXES = "xyz"
 
@@ -180,6 +180,15 @@ def read_history(path: str | Path) -> list[dict[str, Any]]:
     return records
 
 
+def patch_size_curves(patch_size: Sequence[int]) -> dict[str, float]:
+    """TensorBoard's tags of a patch size, one per axis, and the voxels.
+
+    >>> patch_size_curves([16, 8])
+    {'growth/patch_size_x': 16, 'growth/patch_size_y': 8}
+    """
+    return {f"growth/patch_size_{axis}": voxels for axis, voxels in zip(_AXES, patch_size, strict=False)}
+
+
 def _scalars(record: dict[str, Any]) -> dict[str, float]:
     """TensorBoard's tags and values of one epoch's record."""
     scalars = {
@@ -193,8 +202,7 @@ def _scalars(record: dict[str, Any]) -> dict[str, float]:
         "speed/waiting_share": record["waiting_share"],
         "speed/epoch_seconds": record["seconds"],
     }
-    for axis, voxels in zip(_AXES, record["patch_size"], strict=False):
-        scalars[f"growth/patch_size_{axis}"] = voxels
+    scalars |= patch_size_curves(record["patch_size"])
     for name, dice in (record["dice"] or {}).items():
         scalars[f"dice/{name}"] = dice
     return scalars

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PatchClassifier"]
+__all__ = ["PATCHES_AT_A_TIME", "PatchClassifier"]
 
-_PATCHES_AT_A_TIME = 64
+PATCHES_AT_A_TIME = 64
+"""Patches that are encoded together where nobody says how many."""
+
 _EXAMPLE_CELLS = 3  # per axis, of the grid that a head is traced with
 
 
@@ -47,7 +49,7 @@ class PatchClassifier(nn.Module):
         stride: Sequence[int] | None = None,
         *,
         padding: float = 0.0,
-        chunk_size: int = _PATCHES_AT_A_TIME,
+        chunk_size: int = PATCHES_AT_A_TIME,
     ) -> None:
         super().__init__()
         self.encoder = encoder

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import cycle
 
+from monai_patchgrow.schedules.arguments import Sizes
+
 __all__ = [
     "axes_in_turn",
     "check_growth",
@@ -12,8 +14,6 @@ __all__ = [
     "nearest_legal_sizes",
     "smallest_axis_first",
 ]
-
-Sizes = tuple[int, ...]
 
 # Progressive growing starts on a patch of this many strides on the authors' axis 0, of one on the others.
 FIRST_PATCH_STRIDES = 2

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from monai_patchgrow.schedules.arguments import format_size, parse_int, parse_sizes
-from monai_patchgrow.schedules.growth import Sizes
+from monai_patchgrow.schedules.arguments import Sizes, format_size, parse_int, parse_sizes
 
 __all__ = ["PatchGrid"]
 

@@ -1,13 +1,12 @@
 """Floor 2: what happens to patches between the volume and the network?"""
 
 from monai_patchgrow.transforms.augment import BatchAugmentation
-from monai_patchgrow.transforms.patches import BackgroundValued, RandPatchesd, concatenate_patches
+from monai_patchgrow.transforms.patches import RandPatchesd, concatenate_patches
 from monai_patchgrow.transforms.recipe import AugmentationRecipe
 from monai_patchgrow.transforms.sized import share_patch_size
 
 __all__ = [
     "AugmentationRecipe",
-    "BackgroundValued",
     "BatchAugmentation",
     "RandPatchesd",
     "concatenate_patches",

@@ -22,7 +22,6 @@ from monai_patchgrow.transforms.warp import draw_warps, gather_warped
 __all__ = [
     "LOCATIONS_PER_CLASS",
     "WITHOUT_FOREGROUND",
-    "BackgroundValued",
     "RandPatchesd",
     "concatenate_patches",
     "gather_patches",
@@ -34,7 +33,6 @@ LOCATIONS_PER_CLASS = 10_000
 WITHOUT_FOREGROUND = "without_foreground"
 """Key of a batch: which patches should have been centred on foreground and could not, ``(N,)`` bool."""
 
-_BACKGROUND = "_background"
 _NO_WARPS = np.empty(0, dtype=np.int64), np.empty(0)
 
 
@@ -48,8 +46,8 @@ class RandPatchesd(Randomizable, MapTransform):
     :func:`concatenate_patches`.
 
     Where `recipe` asks for rotation or scaling, the patch is drawn through the rotated and scaled grid: its corners
-    show the volume, not padding. Outside of the volume an image has the value that :class:`BackgroundValued` left
-    beside it, else 0: nnU-Net's, and what MONAI's SlidingWindowInferer pads with unless it is given a ``cval``.
+    show the volume, not padding. Outside of the volume an image is 0: nnU-Net's value, and what MONAI's
+    SlidingWindowInferer pads with unless it is given a ``cval``.
 
     Args:
         keys: what to draw, channel first ``(C, *shape)``, all of one shape; everything but `label_key` is
@@ -169,7 +167,7 @@ class RandPatchesd(Randomizable, MapTransform):
     ) -> Tensor:
         volume = torch.as_tensor(data[key]).as_subclass(Tensor)
         is_label = key == self.label_key
-        padding = self._label_padding(volume) if is_label else _background(data, key, volume)
+        padding = self._label_padding(volume) if is_label else volume.new_zeros(len(volume))
         patches = gather_patches(volume, starts=starts, patch_size=size, padding=padding)
         patches = patches if is_label else patches.to(torch.float32)
         affected, matrices = warps
@@ -183,28 +181,6 @@ class RandPatchesd(Randomizable, MapTransform):
         if padding.item() != self.label_padding:
             raise ValueError(f"label_padding must fit the label's type {label.dtype}, got {self.label_padding}")
         return padding
-
-
-class BackgroundValued(MapTransform):
-    """Leaves beside each image what its background is after normalisation: the lowest value of each channel.
-
-    A deterministic transform, behind the normalisation, for images whose lowest value is background's, such as CT that
-    was clipped. Inference has to pad with the same value.
-
-    Args:
-        keys: images ``(C, *shape)``; the value is left as ``(C,)`` under the key with ``_background`` behind.
-        allow_missing_keys: skip `keys` that are not there.
-
-    >>> BackgroundValued("image")({"image": torch.tensor([[-1.5, 0.0], [2.0, 3.0]])})["image_background"]
-    tensor([-1.5000,  2.0000])
-    """
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Add the values of one case."""
-        item = dict(data)
-        for key in self.key_iterator(item):
-            item[f"{key}{_BACKGROUND}"] = torch.as_tensor(data[key]).flatten(1).amin(1)
-        return item
 
 
 def gather_patches(volume: Tensor, *, starts: np.ndarray, patch_size: Sequence[int], padding: Tensor) -> Tensor:
@@ -244,7 +220,3 @@ def concatenate_patches(volumes: Sequence[Mapping[Hashable, Tensor]]) -> dict[Ha
     (5, 1, 8, 8)
     """
     return {key: torch.cat([stacks[key] for stacks in volumes]) for key in volumes[0]}
-
-
-def _background(data: Mapping[Hashable, Any], key: Hashable, volume: Tensor) -> Tensor:
-    return torch.as_tensor(data.get(f"{key}{_BACKGROUND}", volume.new_zeros(len(volume)))).as_subclass(Tensor)

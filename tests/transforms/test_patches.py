@@ -18,7 +18,7 @@ from scipy import stats
 from monai_patchgrow import PatchCount, PatchSize
 from monai_patchgrow.data import SeededDataLoader
 from monai_patchgrow.schedules.sample import DRAW_KEY, SampleDraw, SamplePatches
-from monai_patchgrow.transforms import AugmentationRecipe, BackgroundValued, RandPatchesd, concatenate_patches
+from monai_patchgrow.transforms import AugmentationRecipe, RandPatchesd, concatenate_patches
 from monai_patchgrow.transforms.patches import WITHOUT_FOREGROUND
 
 SHAPE = (20, 24, 18)
@@ -129,12 +129,10 @@ def test_a_smaller_volume_is_padded_around_its_middle():
     assert torch.equal(drawn["label"][1, 0], (rows * 2.0 - 1)[:, None].expand(6, 4))
 
 
-def test_padding_is_what_background_has_after_normalisation():
+def test_outside_of_the_volume_every_channel_of_an_image_is_zero():
     image = torch.stack([torch.full((3, 3), -1.5), torch.full((3, 3), 2.0)])
-    image[:, 1, 1] = 5
-    item = BackgroundValued("image")({"image": image, "label": torch.zeros(1, 3, 3)})
-    drawn = patches(1, item, size=(5, 5))
-    assert drawn["image"][0, :, 0, 0].tolist() == [-1.5, 2.0]
+    drawn = patches(1, {"image": image, "label": torch.zeros(1, 3, 3)}, size=(5, 5))
+    assert drawn["image"][0, :, 0, 0].tolist() == [0.0, 0.0]
 
 
 def test_more_axes_than_the_volume():

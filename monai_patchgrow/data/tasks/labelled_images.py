@@ -12,14 +12,13 @@ from typing import Any, Literal
 import numpy as np
 
 from monai_patchgrow.data.errors import DataError
-from monai_patchgrow.data.suffixes import IMAGES, VOLUMES, split_suffix
+from monai_patchgrow.data.suffixes import IMAGES_AND_VOLUMES, split_suffix
 from monai_patchgrow.data.tasks.labels_csv import read_slides_csv
 
 __all__ = ["find_images", "read_labelled_images", "split_images"]
 
 _TABLES = ("train.csv", "labels.csv")
 _IMAGE_FOLDERS = ("train_images", "images", ".")
-_KNOWN = (*IMAGES, *VOLUMES)
 _PART_OF_A_SLIDE = ".dcm"  # one file per level
 
 _logger = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ def read_labelled_images(
     num_classes: int,
     *,
     values: bool = False,
-    suffixes: Sequence[str] = _KNOWN,
+    suffixes: Sequence[str] = IMAGES_AND_VOLUMES,
 ) -> list[dict[str, Any]]:
     """The images of a folder and their labels.
 
@@ -72,7 +71,7 @@ def read_labelled_images(
 def find_images(
     source: str | os.PathLike[str],
     *,
-    suffixes: Sequence[str] = _KNOWN,
+    suffixes: Sequence[str] = IMAGES_AND_VOLUMES,
     exclude: Sequence[str | os.PathLike[str]] = (),
 ) -> list[dict[str, Any]]:
     """The images of a folder and of the folders in it, or a single one.

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from monai_patchgrow.data.errors import DataError
-from monai_patchgrow.data.suffixes import IMAGES, VOLUMES, split_suffix
+from monai_patchgrow.data.suffixes import IMAGES_AND_VOLUMES, split_suffix
 
 __all__ = ["read_slides_csv"]
 
 _IMAGE_COLUMNS, _GRADE_COLUMNS = ("image_id", "path", "image"), ("isup_grade", "grade", "label")
 _PATIENT_COLUMN = "patient_id"
-_KNOWN = (*IMAGES, *VOLUMES)
 
 
 def read_slides_csv(
@@ -24,7 +23,7 @@ def read_slides_csv(
     image_dir: str | os.PathLike[str],
     num_grades: int | None,
     *,
-    suffixes: Sequence[str] = _KNOWN,
+    suffixes: Sequence[str] = IMAGES_AND_VOLUMES,
     image_column: str | None = None,
     grade_column: str | None = None,
 ) -> list[dict[str, Any]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["full_scale", "share_constant"]
+__all__ = ["merge_constant_patches", "white_value"]
 
 _AT_A_TIME = 64  # patches that are compared with their first voxels: enough to be fast, few to copy
 
 
-def share_constant(patches: Tensor) -> tuple[Tensor, Tensor]:
+def merge_constant_patches(patches: Tensor) -> tuple[Tensor, Tensor]:
     """Keep one of the patches that hold one and the same constant, as empty glass or black background do.
 
     A patch is constant where all voxels of each channel are equal, to the bit. ``encoder(kept)[rows]`` are the latents
@@ -25,7 +25,7 @@ def share_constant(patches: Tensor) -> tuple[Tensor, Tensor]:
         the N its row among them, on the device of the patches.
 
     Example:
-        >>> kept, rows = share_constant(torch.tensor([[[0, 0]], [[5, 6]], [[0, 0]], [[7, 7]]]))
+        >>> kept, rows = merge_constant_patches(torch.tensor([[[0, 0]], [[5, 6]], [[0, 0]], [[7, 7]]]))
         >>> kept.tolist(), rows.tolist()
         ([[[0, 0]], [[5, 6]], [[7, 7]]], [0, 1, 0, 2])
     """
@@ -59,13 +59,13 @@ def _constants(patches: Tensor) -> list[tuple[float, ...] | None]:
 _UNSIGNED = (torch.uint8, torch.uint16, torch.uint32)
 
 
-def full_scale(dtype: torch.dtype) -> int:
-    """The largest value of an unsigned integer type; 1 for all others, which stay as they are.
+def white_value(dtype: torch.dtype) -> int:
+    """What a network gets as 1: the largest value of an unsigned integer type; 1 of all others, which stay as they are.
 
     Signed integers have units, as the Hounsfield units of a CT, and floats are what somebody has scaled already.
 
     Example:
-        >>> [full_scale(dtype) for dtype in (torch.uint8, torch.uint16, torch.int16, torch.float32)]
+        >>> [white_value(dtype) for dtype in (torch.uint8, torch.uint16, torch.int16, torch.float32)]
         [255, 65535, 1, 1]
     """
     return torch.iinfo(dtype).max if dtype in _UNSIGNED else 1

@@ -11,49 +11,14 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 from torch.utils.data import default_collate
 
-from monai_patchgrow.data.tiles.constant import full_scale
-from monai_patchgrow.data.tiles.open import open_tiles
+from monai_patchgrow.data.tiles.constant import white_value
 from monai_patchgrow.data.tiles.painted import PaintedTiles
 from monai_patchgrow.data.tiles.source import TileSource
 from monai_patchgrow.data.tiles.thumbnail import coarse_thumbnail
 
-__all__ = ["OpenTilesd", "PaintBackgroundd", "collate_tiles"]
+__all__ = ["PaintBackgroundd", "collate_tiles"]
 
 _WHITE = 255  # of a byte; it divides 65 535 and 4 294 967 295
-
-
-class OpenTilesd(MapTransform):
-    """Replaces the path of a huge image by its tile source.
-
-    Args:
-        keys: of paths.
-        level: of a TIFF's, zarr's or slide's pyramid; 0 is the finest.
-        channel_dim: axis of the channels in a .npy or .zarr; None: there is none.
-        padding: the value of voxels beyond the border.
-        allow_missing_keys: leave out keys that an item doesn't have.
-
-    Raises:
-        DataError: when it is called, as `open_tiles`.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        level: int = 0,
-        channel_dim: int | None = 0,
-        padding: float = 0,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.level, self.channel_dim, self.padding = level, channel_dim, padding
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Open the images of one item."""
-        opened = dict(data)
-        for key in self.key_iterator(opened):
-            opened[key] = open_tiles(opened[key], level=self.level, channel_dim=self.channel_dim, padding=self.padding)
-        return opened
 
 
 class PaintBackgroundd(MapTransform):
@@ -93,7 +58,7 @@ class PaintBackgroundd(MapTransform):
         painted = dict(data)
         for key in self.key_iterator(painted):
             source = painted[key]
-            scale = max(full_scale(getattr(source, "dtype", torch.uint8)) // _WHITE, 1)
+            scale = max(white_value(getattr(source, "dtype", torch.uint8)) // _WHITE, 1)
             options: dict[str, Any] = {"threshold": self.threshold * scale, "colour": self.colour * scale}
             coarse = partial(coarse_thumbnail, source)
             painted[key] = PaintedTiles(source, coarse, background=self.background, **options)

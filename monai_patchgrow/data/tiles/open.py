@@ -17,7 +17,7 @@ from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.suffixes import ARRAYS, PICTURES, SLIDES, TIFFS, split_suffix
 from monai_patchgrow.data.tiles.array import MemmapTiles, ZarrTiles
 from monai_patchgrow.data.tiles.cells import parse_padding
-from monai_patchgrow.data.tiles.constant import full_scale
+from monai_patchgrow.data.tiles.constant import white_value
 from monai_patchgrow.data.tiles.file import FileTiles
 from monai_patchgrow.data.tiles.slide import SlideTiles
 from monai_patchgrow.data.tiles.source import TensorTiles, TileSource, as_tile_source
@@ -68,7 +68,7 @@ class OpenImaged(MapTransform, RandomizableTrait):
             source = TensorTiles(read_picture(image, channels=self.channels))
         else:
             source = open_tiles(image, level=self.level)
-        scale = full_scale(source.dtype)
+        scale = white_value(source.dtype)
         source.padding = parse_padding(self.padding if scale == 1 else round(self.padding * scale), source.dtype)
         return source
 

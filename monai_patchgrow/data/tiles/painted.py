@@ -22,7 +22,7 @@ class PaintedTiles:
     A cell is empty where no voxel of the coarse image under it or beside it is foreground (beside: a pyramid's levels
     are rounded to whole pixels). This changes the image: glass that isn't quite of one colour becomes so, and what is
     too small or too pale for the coarse image is lost. All other cells are read as they are. Painted cells are all
-    alike, so that `share_constant` has one encoded for all of them.
+    alike, so that `merge_constant_patches` has one encoded for all of them.
 
     It can be pickled where its parts can. The coarse image is made at the first read, once per process.
 

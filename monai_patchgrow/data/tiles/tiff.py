@@ -26,6 +26,9 @@ _logger = logging.getLogger(__name__)
 class TiffTiles(FileTiles):
     """Patches of one level of a tiled TIFF: 2-D, grey or with channels, also a pyramid, BigTIFF, OME or SVS.
 
+    tifffile decodes the tiles. Which of them lie under a patch is found here: tifffile reads regions through zarr only,
+    at 1.11 ms instead of 0.64 ms per patch of 256 pixels, and from a file whose one position threads would share.
+
     A tile is decoded once per `read`, by tifffile and imagecodecs, in the thread that reads. Patches that lie on
     the tiles' own grid cost least.
 

@@ -23,14 +23,13 @@ from monai_patchgrow.engines.patchgd.options import (
     refuse_unknown,
     take_options,
 )
+from monai_patchgrow.networks.patch_classifier import PATCHES_AT_A_TIME
 from monai_patchgrow.state.latent_grid import LatentGrid
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["PatchGDEvaluator", "fill_latent"]
-
-_PATCHES_AT_A_TIME = 64
 
 
 class FillOptions(ReadingOptions, EncodingOptions):
@@ -104,6 +103,6 @@ class PatchGDEvaluator(PatchGDEngine, SupervisedEvaluator):
 
 
 def _fill(model: PatchModel, images: ImageBatch) -> LatentGrid:
-    chunks = images.split(tuple(images.cells), model.encoding.chunk_size or _PATCHES_AT_A_TIME)
+    chunks = images.split(tuple(images.cells), model.encoding.chunk_size or PATCHES_AT_A_TIME)
     with torch.no_grad(), images.read_all(chunks) as patches:
         return model.fill(images, chunks, patches)

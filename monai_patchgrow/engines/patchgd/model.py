@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from monai_patchgrow.data.tiles.constant import full_scale, share_constant
+from monai_patchgrow.data.tiles.constant import merge_constant_patches, white_value
 from monai_patchgrow.engines.patchgd.chunks import Chunk
 from monai_patchgrow.engines.patchgd.exactness import each_patch_by_itself
 from monai_patchgrow.engines.patchgd.images import ImageBatch
@@ -74,7 +74,7 @@ class PatchModel:
 
     def encode(self, patches: Tensor) -> Tensor:
         """The latent vectors ``(N, D)`` of a chunk's patches as they were read, ``(N, C, *patch)``."""
-        patches, rows = share_constant(patches) if self.encoding.skip_background else (patches, None)
+        patches, rows = merge_constant_patches(patches) if self.encoding.skip_background else (patches, None)
         own = patches.dtype if patches.is_floating_point() else self._latent_dtype or torch.get_default_dtype()
         dtype = self._patch_dtype or own
         inputs = to_device(patches, device=self.device, dtype=dtype, normalise=self.encoding.normalise)
@@ -128,7 +128,7 @@ def to_device(
     patches = patches.to(device, non_blocking=True)
     if normalise is not None:
         return normalise(patches).to(dtype)
-    scale = full_scale(patches.dtype)
+    scale = white_value(patches.dtype)
     if scale == 1:
         return patches.to(dtype)
     wide = torch.promote_types(dtype, torch.float32)  # float16 ends below 65 535

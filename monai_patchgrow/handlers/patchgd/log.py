@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from ignite.engine import Engine
 
-from monai_patchgrow.handlers.run_log import RunLog
+from monai_patchgrow.handlers.run_log import RunLog, patch_size_curves
 
 __all__ = ["PatchGDLog"]
 
-_AXES = "xyz"
 _CURVES = {
     "train/loss": "loss",
     "train/learning_rate": "learning_rate",
@@ -76,8 +75,7 @@ class PatchGDLog(RunLog):
     def _scalars(self, record: dict[str, Any]) -> dict[str, float]:
         """TensorBoard's tags and values of one epoch's record."""
         scalars = {tag: record[name] for tag, name in _CURVES.items() if name in record}
-        for axis, voxels in zip(_AXES, record.get("patch_size", ()), strict=False):
-            scalars[f"growth/patch_size_{axis}"] = voxels
+        scalars |= patch_size_curves(record.get("patch_size", ()))
         for name, value in (record["metrics"] or {}).items():
             tag = f"validation/{name.removeprefix('val_')}"
             if isinstance(value, dict):

@@ -29,6 +29,8 @@ class PredictionTable:
     A row is written as soon as its image is done, to ``<file>.partial``, which takes the file's place when the run is
     done and there is a row: a run that ends early leaves its rows there, and an earlier run's table as it was.
 
+    MONAI's ClassificationSaver writes at the end of the run only, and neither labels nor names of columns.
+
     Of a "value" the prediction is the nearest grade, the value the output itself, and the label may lie between grades.
 
     Args:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["SCHEMES", "SegmentationPlan"]
+from monai_patchgrow.schedules.arguments import Sizes
 
-Sizes = tuple[int, ...]
+__all__ = ["SCHEMES", "SegmentationPlan"]
 
 SCHEMES = {
     "CTNormalization": "clipped to the foreground's 0.5 and 99.5 percentiles, z-scored with its mean and deviation",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from monai_patchgrow.data.tiles.constant import share_constant
+from monai_patchgrow.data.tiles.constant import merge_constant_patches
 
 EMPTY, WHITE, DIGIT, NEARLY = (0, 0, 0, 0), (9, 9, 9, 9), (0, 0, 0, 5), (0, 5, 0, 0)
 
@@ -16,7 +16,7 @@ def chunk(*patches, dtype=torch.uint8):
 
 
 def rows_of(patches):
-    kept, rows = share_constant(patches)
+    kept, rows = merge_constant_patches(patches)
     assert torch.equal(kept[rows], patches)
     return rows.tolist()
 
@@ -44,18 +44,18 @@ def test_channels_may_have_constants_of_their_own():
 
 def test_where_none_is_shared_nothing_is_copied():
     patches = chunk(EMPTY, WHITE, DIGIT)
-    assert share_constant(patches)[0] is patches
+    assert merge_constant_patches(patches)[0] is patches
 
 
 @pytest.mark.parametrize("dtype", [torch.uint16, torch.int32, torch.float16, torch.float64, torch.bool])
 def test_any_type_of_voxel(dtype):
     patches = chunk(EMPTY, DIGIT, EMPTY, dtype=dtype)
-    kept, rows = share_constant(patches)
+    kept, rows = merge_constant_patches(patches)
     assert (kept.dtype, rows.tolist()) == (dtype, [0, 1, 0])
 
 
 def test_what_is_not_a_number_is_like_nothing():
-    assert share_constant(torch.full((2, 1, 4), torch.nan))[1].tolist() == [0, 1]
+    assert merge_constant_patches(torch.full((2, 1, 4), torch.nan))[1].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("shape", [(6,), (2, 3), (2, 1, 3)])

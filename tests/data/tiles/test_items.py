@@ -7,9 +7,8 @@ from monai.data import Dataset
 from monai.transforms import Compose
 from torch.utils.data import DataLoader
 
-from monai_patchgrow.data import DataError
-from monai_patchgrow.data.tiles.array import MemmapTiles
-from monai_patchgrow.data.tiles.items import OpenTilesd, PaintBackgroundd, collate_tiles
+from monai_patchgrow.data.tiles.items import PaintBackgroundd, collate_tiles
+from monai_patchgrow.data.tiles.open import OpenImaged
 from monai_patchgrow.data.tiles.painted import PaintedTiles
 from monai_patchgrow.data.tiles.source import TensorTiles
 
@@ -18,29 +17,13 @@ from monai_patchgrow.data.tiles.source import TensorTiles
 def items(tmp_path):
     paths = [tmp_path / f"{rows}.npy" for rows in (20, 30)]
     for path in paths:
-        np.save(path, np.full((int(path.stem), 10, 3), int(path.stem), np.uint8))
+        np.save(path, np.full((3, int(path.stem), 10), int(path.stem), np.uint8))
     return [{"image": str(path), "label": label} for label, path in enumerate(paths)]
-
-
-def test_paths_become_sources(items):
-    item = OpenTilesd("image", channel_dim=-1, padding=255)(items[0])
-    assert isinstance(item["image"], MemmapTiles)
-    assert (item["image"].shape, item["image"].padding, item["label"]) == ((3, 20, 10), 255, 0)
-    assert isinstance(items[0]["image"], str)
-
-
-def test_a_missing_key_is_left_out():
-    assert OpenTilesd("image", allow_missing_keys=True)({"label": 1}) == {"label": 1}
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"absent.npy: no such file"):
-        OpenTilesd("image")({"image": tmp_path / "absent.npy"})
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_a_batch_of_sources_of_several_sizes(items, num_workers):
-    dataset = Dataset(items, OpenTilesd("image", channel_dim=-1))
+    dataset = Dataset(items, OpenImaged("image", channels=3))
     loader = DataLoader(dataset, batch_size=2, num_workers=num_workers, collate_fn=collate_tiles)
     batch = next(iter(loader))
     assert [source.shape for source in batch["image"]] == [(3, 20, 10), (3, 30, 10)]
@@ -68,7 +51,7 @@ def test_dark_background_is_painted():
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_painted_sources_come_from_workers(items, num_workers):
-    transform = Compose([OpenTilesd("image", channel_dim=-1), PaintBackgroundd("image", threshold=25, colour=255)])
+    transform = Compose([OpenImaged("image", channels=3), PaintBackgroundd("image", threshold=25, colour=255)])
     loader = DataLoader(Dataset(items, transform), batch_size=2, num_workers=num_workers, collate_fn=collate_tiles)
     sources = next(iter(loader))["image"]
     assert [source.read([(slice(0, 1), slice(0, 1))]).max().item() for source in sources] == [20, 255]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from monai_patchgrow.data import ArrayTiles, share_constant
+from monai_patchgrow.data import ArrayTiles, merge_constant_patches
 from monai_patchgrow.engines.patchgd.images import ImageBatch
 from monai_patchgrow.engines.patchgd.model import to_device
 
@@ -30,5 +30,5 @@ def test_half_precision_holds_white():
 def test_chunks_of_16_bits_are_read_and_shared():
     images = [ArrayTiles(np.full((1, 4, 4), value, np.uint16), padding=7) for value in (9, 65535)]
     patches = ImageBatch(images, patch_size=(4, 4)).read((0,))
-    kept, rows = share_constant(torch.cat([patches, patches]))
+    kept, rows = merge_constant_patches(torch.cat([patches, patches]))
     assert (kept[:, 0, 0, 0].tolist(), rows.tolist()) == ([9, 65535], [0, 1, 0, 1])
