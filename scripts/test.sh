@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the environment, then runs every check, also after one has failed, and says at the end which failed.
 #
-#   bash scripts/test.sh [PYTEST ARGUMENTS]     for example -k growth
+#   bash scripts/test.sh [PYTEST ARGUMENTS]     for example -k growth, -m "not slow", or --cov for the lines not reached
 #
 # PYTHON=/path/to/python3 names the interpreter; an environment of another one is made anew.
 
