@@ -9,7 +9,17 @@ import pytest
 
 from monai_patchgrow.data.synthetic.phantom import write_phantom_task
 
+TRAINING = {"made", "processes", "runs", "spleen", "tracked", "trained", "trained_bundle"}
+"""Fixtures that train a bundle or start several processes, module by module: tests that use one are slow."""
+
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what waits for a training."""
+    for item in items:
+        if TRAINING.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

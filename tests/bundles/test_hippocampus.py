@@ -154,6 +154,7 @@ def test_a_second_run_sets_the_first_one_aside(trained, phantom_task, tmp_path):
     assert {"last.pt", "last.1.pt", "model.pt", "model.1.pt", "history.1.jsonl", "tensorboard.1"} <= kept
 
 
+@pytest.mark.slow
 def test_evaluate_reproduces_the_training_s_dice(phantom_task, tmp_path):
     native = {"spacing": [1.0, 1.0, 1.5]}  # so that both score on the voxels of the data
     output = tmp_path / "native"
@@ -180,6 +181,7 @@ def test_predictions_lie_in_the_space_of_the_input(trained, phantom_task, tmp_pa
     assert np.allclose(predicted.affine, affine, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_everything_lies_in_the_bundle_s_own_folder_unless_told_otherwise(phantom_task, tmp_path):
     bundle, elsewhere = tmp_path / "bundle", tmp_path / "elsewhere"
     shutil.copytree(BUNDLE, bundle)

@@ -78,6 +78,7 @@ def test_dice_of_an_evaluation_arrives(tracked):
     assert 0 <= dice <= 1
 
 
+@pytest.mark.slow
 def test_a_classification_is_tracked_as_well(tmp_path):
     pytest.importorskip("mlflow", reason="pip install mlflow")
     pytest.importorskip("sklearn", reason="needs the extra digits")

@@ -57,6 +57,7 @@ def plain_network(name, settings):
 
 
 @every_network
+@pytest.mark.slow
 def test_training_grows_the_patch_and_inference_loads_the_weights(name, kind, settings, phantom_task, tmp_path):
     workflow = workflow_of(phantom_task, tmp_path, name, settings)
     workflow.initialize()

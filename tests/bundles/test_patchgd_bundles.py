@@ -271,6 +271,7 @@ def test_only_training_images_are_turned(data, tmp_path):
     assert not any(isinstance(step, Randomizable) for step in steps["val"])
 
 
+@pytest.mark.slow
 def test_slides_whose_glass_is_skipped_train_the_same_network(tmp_path):
     folder = write_phantom_slides(tmp_path / "slides", num_slides=4, size=200)
     options = {"dataset_dir": folder, "fold": "all", "batch_size": 2, "num_workers": 0, "max_epochs": 1}
@@ -294,6 +295,7 @@ def test_slides_whose_glass_is_skipped_train_the_same_network(tmp_path):
     np.testing.assert_allclose(*results, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_on_the_same_bits(tmp_path):
     turns = {"mirror_axes": [0, 1], "rotate90": True}
     options = {**TRAINING[ULTRAMNIST], **turns, "num_workers": 0, "max_epochs": 3, "head_options": {"dropout": 0.2}}
@@ -314,6 +316,7 @@ def _stop_in_epoch_3(engine):
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_gradient_descent_trains_the_same_network(tmp_path):
     files = ["train.json", "gradient_descent.json"]
     options = {**TRAINING[ULTRAMNIST], "curriculum": "constant", "rotate90": True, "num_workers": 0, "max_epochs": 1}
@@ -336,6 +339,7 @@ def write_ages(folder):
     return folder
 
 
+@pytest.mark.slow
 def test_a_number_per_image_is_trained_validated_and_predicted(tmp_path):
     ages = write_ages(tmp_path / "ages")
     options = {"target": "value", "output_dir": tmp_path / "out", "dataset_dir": ages}
@@ -351,6 +355,7 @@ def test_a_number_per_image_is_trained_validated_and_predicted(tmp_path):
         assert [float(row["label"]) for row in csv.DictReader(table)] == pytest.approx([41.2, 63.5, 50, 77.75])
 
 
+@pytest.mark.slow
 def test_a_volume_is_preprocessed_once(data, tmp_path, monkeypatch):
     loaded, load = [], nib.load
     monkeypatch.setattr(nib, "load", lambda path, **options: loaded.append(path) or load(path, **options))

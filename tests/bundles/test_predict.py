@@ -318,6 +318,7 @@ def broken(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_command_names_broken_cases_and_predicts_the_others(broken, weights, tmp_path):
     process = run_script("--dataset_dir", broken, "--output_dir", tmp_path / "out", "--ckpt_path", weights)
     assert process.returncode == 1
@@ -410,6 +411,7 @@ def test_the_evaluator_names_its_files_by_the_cases(weights, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["case.1.nii.gz"]
 
 
+@pytest.mark.slow
 def test_evaluation_gives_the_dice_of_the_predictions_on_the_original_voxels(phantom_task, tmp_path):
     paths = [write_weights(tmp_path / f"{seed}.pt", seed) for seed in (1, 2)]  # an ensemble
     shared = {"spacing": [1.3, 0.9, 1.1], "ckpt_path": paths, "mirror_axes": [0], "device": torch.device("cpu")}
@@ -446,6 +448,7 @@ sys.meta_path.insert(0, Blocker())
 """
 
 
+@pytest.mark.slow
 def test_an_unpacked_bundle_predicts_with_monai_and_nibabel_alone(task04, weights, tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(_BLOCKER)
