@@ -62,7 +62,7 @@ class OrdinalLoss(Loss):
 
 
 def ordinal_grades(logits: Tensor) -> Tensor:
-    """The grade of cumulative logits, how many thresholds are passed in any order: ``(..., K - 1)`` to ``(...)``.
+    """Return the grade of cumulative logits, how many thresholds they pass in any order: ``(..., K - 1)`` to ``(...)``.
 
     It is the median of :func:`ordinal_probabilities`, which need not be the most probable grade.
 
@@ -75,7 +75,7 @@ def ordinal_grades(logits: Tensor) -> Tensor:
 
 
 def ordinal_probabilities(logits: Tensor) -> Tensor:
-    """The probability of each grade of cumulative logits, ``(..., K - 1)`` to ``(..., K)``.
+    """Return the probability of each grade of cumulative logits, ``(..., K - 1)`` to ``(..., K)``.
 
     Each threshold is a question of its own, and a network may answer "above 1?" with more confidence than "above 0?".
     The probabilities of passing are therefore put in descending order, which leaves the number of passed thresholds,

@@ -16,7 +16,7 @@ __all__ = ["LossOverRanks", "loss_over_ranks"]
 
 
 def loss_over_ranks(loss: nn.Module) -> nn.Module:
-    """The loss itself on one rank, :class:`LossOverRanks` of it on several.
+    """Return the loss itself on one rank, :class:`LossOverRanks` of it on several.
 
     >>> loss = DiceLoss()
     >>> loss_over_ranks(loss) is loss

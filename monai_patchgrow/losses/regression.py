@@ -48,7 +48,7 @@ class RegressionLoss(Loss):
 
 
 def regression_grades(prediction: Tensor, num_grades: int) -> Tensor:
-    """The nearest of the grades 0 to ``num_grades - 1``, ``(..., 1)`` to ``(...)``.
+    """Return the nearest of the grades 0 to ``num_grades - 1``, ``(..., 1)`` to ``(...)``.
 
     >>> import torch
     >>> regression_grades(torch.tensor([[-0.7], [1.6], [7.0]]), 6)

@@ -23,7 +23,7 @@ _SMALLEST_DIVISOR = 1e-7
 def augment_patches(
     image: Tensor, label: Tensor | None, augmentation: Augmentation, *, generator: torch.Generator
 ) -> tuple[Tensor, Tensor | None]:
-    """Do to a batch of patches what was drawn for it; only what is affected is computed, and no device waited for.
+    """Apply to a batch of patches what was drawn for it. Only affected patches are computed, no device is awaited.
 
     Args:
         image: ``(N, C, *spatial)``, float32; left as it is.
@@ -123,7 +123,7 @@ class BatchAugmentation:
     def __call__(
         self, image: Tensor, label: Tensor | None, *, seed: int, before: int = 0, total: int | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Draw from the seed and do it: see :func:`draw_augmentation` and :func:`augment_patches`.
+        """Draw from the seed and apply what was drawn: see :func:`draw_augmentation` and :func:`augment_patches`.
 
         The patches may be a part of a batch of `total`, with `before` of them in front: each is augmented as there.
         """
@@ -132,7 +132,7 @@ class BatchAugmentation:
         size = {"num_patches": total, "num_channels": image.shape[1], "spatial_dims": image.ndim - 2}
         drawn = draw_augmentation(self.recipe, generator, **size)
         drawn = drawn if total == len(image) else drawn.part(before, len(image))
-        # On a CPU the noise goes on where the drawing ended, or it would repeat the numbers that decided on it.
+        # On a CPU the noise continues where the drawing ended, or it would repeat the numbers that decided on it.
         if image.device != generator.device:
             generator = torch.Generator(image.device).manual_seed(seed)
         return augment_patches(image, label, drawn, generator=generator)

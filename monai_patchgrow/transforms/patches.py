@@ -40,9 +40,9 @@ class RandPatchesd(Randomizable, MapTransform):
     """Draws `num_samples` random patches of one volume at once, as plain tensors, one stack per key.
 
     Half of the patches are centred on a foreground voxel, its class drawn uniformly among those present; the others
-    lie anywhere in the volume. They take turns over the whole batch, so that each batch has its share of
+    lie anywhere in the volume. They alternate over the whole batch, so that each batch has its share of
     foreground; that needs the sample's place in the epoch, which a :class:`monai_patchgrow.data.SeededDataLoader` puts
-    into the item (under `DRAW_KEY`), and with another loader the turns are kept within each volume. Collate with
+    into the item (under `DRAW_KEY`), and with another loader they alternate within each volume. Collate with
     :func:`concatenate_patches`.
 
     Where `recipe` asks for rotation or scaling, the patch is drawn through the rotated and scaled grid: its corners
@@ -59,7 +59,7 @@ class RandPatchesd(Randomizable, MapTransform):
         num_samples: patches per volume; a ``PatchCount`` likewise.
         indices_key: where ``ClassesToIndicesd`` left the voxels of each class (default: under the name that it takes
             by itself); its ``max_samples_per_class`` bounds their memory, see `LOCATIONS_PER_CLASS`. Where nothing is
-            there they are found anew for each volume, which is slow.
+            there they are found again for each volume, which is slow.
         label_padding: label outside of the volume: 0, or what the loss ignores.
         foreground_fraction: share of the patches that are centred on foreground.
         recipe: rotation and scaling; without, patches are drawn straight.
@@ -184,7 +184,7 @@ class RandPatchesd(Randomizable, MapTransform):
 
 
 def gather_patches(volume: Tensor, *, starts: np.ndarray, patch_size: Sequence[int], padding: Tensor) -> Tensor:
-    """Patches of one volume, padded on the axes where the volume is smaller.
+    """Cut patches of one volume, and pad them on the axes where the volume is smaller.
 
     Args:
         volume: ``(C, *shape)``, any strides; never copied.

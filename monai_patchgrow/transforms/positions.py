@@ -13,12 +13,12 @@ FOREGROUND_FRACTION = 0.5
 
 
 def foreground_turns(count: int, *, fraction: float, phase: float) -> np.ndarray:
-    """Which of `count` patches are centred on foreground: turns, spread evenly.
+    """Tell which of `count` patches are centred on foreground, spread evenly.
 
     Args:
         count: patches of one volume.
-        fraction: share of the foreground's turns, 0 to 1.
-        phase: turns of the foreground that went before, fractions included: ``patches before * fraction`` goes on
+        fraction: share of the patches on foreground, 0 to 1.
+        phase: patches on foreground that came before, fractions included: ``patches before * fraction`` continues
             where another volume of the batch stopped; uniform in 0 to 1 where that is not known.
 
     Returns:
@@ -39,7 +39,7 @@ def draw_starts(
     class_locations: Sequence[np.ndarray],
     on_foreground: np.ndarray,
 ) -> np.ndarray:
-    """First voxel of each patch: around a foreground voxel, or anywhere where the patch lies in the volume.
+    """Draw the first voxel of each patch: around a foreground voxel, or anywhere where the patch lies in the volume.
 
     A foreground patch picks a class uniformly among those present, then one of its voxels, and is centred there
     as far as the volume's border allows. The others start uniformly. Where the volume is the smaller one it is

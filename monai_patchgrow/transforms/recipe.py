@@ -17,8 +17,8 @@ Range = tuple[float, float]
 class AugmentationRecipe:
     """Probabilities per patch, and the ranges that parameters are drawn from uniformly.
 
-    Decided once, from the full patch: a small patch of an early stage is treated like the full one. (The PGPS
-    authors' code decides anew what is anisotropic from the patch of each stage.)
+    They are decided once, from the full patch: a small patch of an early stage is treated like the full one. (The PGPS
+    authors' code decides in each stage, from its patch, what is anisotropic.)
 
     Source: Isensee et al., "nnU-Net", Nature Methods 2021, supplementary note on augmentation, with the figures of
     nnU-Net v2's default trainer. The range that nnU-Net calls the noise's variance is handed to its generator as
@@ -39,7 +39,7 @@ class AugmentationRecipe:
             mean and deviation kept.
         mirror_axes: array axes mirrored with probability 0.5 each; none where left and right are labels.
 
-    Brightness, contrast and gamma are drawn below or above 1 with equal chance.
+    Brightness, contrast and gamma are drawn below or above 1 with equal probability.
 
     >>> recipe = AugmentationRecipe.nnunet((40, 56, 40))
     >>> recipe.rotation_degrees, recipe.mirror_axes
@@ -82,7 +82,7 @@ class AugmentationRecipe:
         through_plane_axis: int = 0,
         mirror_axes: Sequence[int] | None = None,
     ) -> AugmentationRecipe:
-        """The recipe of nnU-Net v2's default trainer for a full patch.
+        """Return the recipe of nnU-Net v2's default trainer for a full patch.
 
         Args:
             patch_size: full patch, voxels per array axis, 2 or 3 axes.

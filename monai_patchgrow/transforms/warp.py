@@ -62,7 +62,7 @@ def gather_warped(
     padding: Tensor,
     is_label: bool = False,
 ) -> Tensor:
-    """Patches of one volume, each through its own grid: no voxel is lost at a patch's border.
+    """Cut patches of one volume, each through its own grid: no voxel is lost at a patch's border.
 
     An image is interpolated linearly. A label voxel takes the class with the largest weight among its neighbours,
     which is linear interpolation of the one-hot label (nnU-Net v2's way). Grid points are in voxels: other

@@ -12,7 +12,7 @@ _GROUP_FILES = ("memory.max", "memory.current", "memory.stat")
 
 
 def available_bytes() -> float:
-    """Memory that is available now, bytes: what the system has (Linux), within what a container or a SLURM job may
+    """Return the memory that is available now, bytes: what Linux has, within what a container or a SLURM job may
     take (cgroup v2); elsewhere half of all that there is.
     """
     try:

@@ -19,7 +19,7 @@ _READER_MEMORY = ("filenames", "has_series")  # what MONAI's image readers keep 
 
 
 def fingerprint(value: Any) -> str:
-    """A SHA-256 in hex; pickled bytes would not do, which also tell which strings are one object.
+    """Return a SHA-256 in hex. Pickled bytes would not do: they also tell which strings are one object.
 
     Args:
         value: numbers, text, containers, tensors, functions, transforms; anything that can be pickled.

@@ -13,7 +13,7 @@ __all__ = ["cases_of_rank", "slice_of_rank"]
 
 
 def slice_of_rank(count: int, *, rank: int, num_ranks: int) -> range:
-    """Which of `count` things in a row are the rank's; the first ranks have one more where that is no multiple.
+    """Tell which of `count` things in a row are the rank's; the first ranks have one more where that is no multiple.
 
     >>> [slice_of_rank(9, rank=rank, num_ranks=2) for rank in range(2)]
     [range(0, 5), range(5, 9)]
@@ -24,7 +24,7 @@ def slice_of_rank(count: int, *, rank: int, num_ranks: int) -> range:
 
 
 def cases_of_rank(dataset: Any, *, label_key: str = "label") -> Any:
-    """The cases that this rank validates, each case of the data set on one rank; without other ranks all of them.
+    """Return the cases that this rank validates, each case on one rank; without other ranks all of them.
 
     A rank that there is no case for gets one with an empty label, since MONAI's metrics wait for every rank: MeanDice
     has no value for it, so that it doesn't count.

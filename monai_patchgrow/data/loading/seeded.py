@@ -29,7 +29,7 @@ class SeededDataLoader(DataLoader):
     """MONAI's ``DataLoader``, shuffled, with samples that depend on (seed, epoch, pass, index) alone.
 
     The same samples come with 0 or any number of workers, persistent or not, and after a resume. The transforms
-    of the data set, and the global generators of random, numpy and torch, are seeded anew for each sample; the
+    of the data set, and the global generators of random, numpy and torch, are seeded for each sample; the
     globals are put back afterwards, so drawing data in the main process does not move a network's dropout.
 
     Each sample carries its draw (:class:`monai_patchgrow.schedules.sample.SampleDraw`) from the sampler to the worker:
@@ -93,7 +93,7 @@ class SeededDataLoader(DataLoader):
         self.sampler.finished_rounds += 1
 
     def set_epoch(self, epoch: int, *, seed: int | None = None) -> None:
-        """What the next iterator draws: the given epoch (from 1), under `seed` where given."""
+        """Let the next iterator draw the given epoch (from 1), under `seed` where given."""
         self.sampler.set_epoch(epoch, seed=seed)
 
     def follow(

@@ -15,7 +15,7 @@ __all__ = ["SeededSampler", "mix_seed"]
 
 
 def mix_seed(*parts: int) -> int:
-    """One well-mixed seed (32 bits) from several small numbers; the same on every machine.
+    """Mix one seed (32 bits) from several small numbers; it is the same on every machine.
 
     >>> mix_seed(0, 1), mix_seed(1, 0)
     (3964924996, 1835504127)
@@ -135,7 +135,7 @@ class SeededSampler(Sampler[SampleDraw]):
         if self.num_ranks == 1:
             return True
         batch, sample = divmod(drawn, self.batch_size)
-        # The ranks share the last batch anew where it is short, or the last ranks would have none of it.
+        # The ranks share the last batch by its own size where it is short, or the last ranks would have none of it.
         size = min(self.batch_size, self.num_samples - batch * self.batch_size)
         if self.drop_last and size < self.batch_size:
             # Torch drops a batch by its own batch size, and a rank's part of a short one may be as large as that.

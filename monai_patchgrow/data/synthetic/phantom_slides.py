@@ -137,7 +137,7 @@ def write_phantom_slides(
     """Write train.csv (image_id, data_provider, isup_grade) and train_images with one tiled TIFF per slide.
 
     The higher the grade, the more of the tissue is tumour: none at grade 0, four fifths at the highest. Tumour
-    differs from other tissue in its texture alone, at full resolution. Grades take turns; slides are of several
+    differs from other tissue in its texture alone, at full resolution. Grades come in turn; slides are of several
     sizes. A folder that holds these very slides is reused.
 
     Args:

@@ -106,9 +106,9 @@ def split_images(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Split items into those to train on and those to validate on, each class by itself, so that all folds have it.
 
-    The items of a class, sorted by name and shuffled, go to the folds in turn; the next class goes on where the last
-    one ended. Items with floats for labels are all of one class. Items of one "patient" stay together, in the class of
-    the highest label among them.
+    The items of a class, sorted by name and shuffled, go to the folds in turn; the next class starts at the fold where
+    the last one ended. Items with floats for labels are all of one class. Items of one "patient" stay together, in the
+    class of the highest label among them.
 
     Args:
         items: as `read_labelled_images` gives them, in any order.

@@ -14,8 +14,8 @@ def merge_constant_patches(patches: Tensor) -> tuple[Tensor, Tensor]:
     """Keep one of the patches that hold one and the same constant, as empty glass or black background do.
 
     A patch is constant where all voxels of each channel are equal, to the bit. ``encoder(kept)[rows]`` are the latents
-    of all patches, in order, where the encoder treats every patch alone and without chance; gradients of patches that
-    share a latent add up on their own.
+    of all patches, in order, where the encoder treats every patch alone and draws nothing at random; gradients of
+    patches that share a latent add up on their own.
 
     Args:
         patches: ``(N, C, *patch)``, of any type.

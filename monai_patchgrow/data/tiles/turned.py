@@ -115,9 +115,10 @@ _QUARTER_TURNS: tuple[frozenset[int], ...] = (frozenset(), frozenset({0}), froze
 class RandTurnTilesd(Randomizable, MapTransform):
     """Mirrors images along each of some axes with probability 0.5, and turns 2-D ones by 0 to 3 quarter turns.
 
-    A turn is drawn when an image is loaded and holds for all that is read of it: PatchGD reads a patch several
-    times in a pass and must find the same voxels. All keys of an item are turned alike. After a quarter turn an
-    image has its sides swapped: one that isn't square, in a batch, needs a head that takes images of several sizes.
+    Mirroring and quarter turns are drawn when an image is loaded and hold for all that is read of it: PatchGD reads a
+    patch several times in a pass and must find the same voxels. All keys of an item are turned alike. After a quarter
+    turn an image has its sides swapped: one that isn't square, in a batch, needs a head
+    that takes images of several sizes.
 
     Args:
         keys: of tile sources, tensors or arrays `(C, *spatial)`; a tensor stays one, all else becomes a tile source.
@@ -149,13 +150,13 @@ class RandTurnTilesd(Randomizable, MapTransform):
         self._quarter_turns = 0
 
     def randomize(self, data: Any = None) -> None:
-        """Draw the next item's turn."""
+        """Draw the next item's mirroring and quarter turns."""
         drawn = self.R.random_sample(len(self.mirror_axes)) < _MIRROR_PROBABILITY
         self._mirrored = frozenset(axis for axis, is_drawn in zip(self.mirror_axes, drawn, strict=True) if is_drawn)
         self._quarter_turns = int(self.R.randint(len(_QUARTER_TURNS))) if self.rotate90 else 0
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Turn the images of one item."""
+        """Mirror and turn the images of one item."""
         self.randomize()
         turned = dict(data)
         for key in self.key_iterator(turned):
