@@ -62,7 +62,7 @@ def leave_ranks() -> None:
         _watch.leave()
         _watch = None
         atexit.unregister(_part_after_error)
-    logging.disable(logging.NOTSET)
+        logging.disable(logging.NOTSET)
     idist.finalize()
 
 

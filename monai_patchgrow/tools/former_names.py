@@ -16,8 +16,8 @@ _HOMES = {
     "patchgd_inference": "monai_patchgrow.bundle.patchgd.inference",
     "patchgd_network": "monai_patchgrow.bundle.patchgd.network",
     "patchgd_preflight": "monai_patchgrow.bundle.patchgd.preflight",
-    "patchgd_settings": "monai_patchgrow.bundle.patchgd.settings",
-    "patchgd_turns": "monai_patchgrow.bundle.patchgd.settings",
+    "patchgd_settings": "monai_patchgrow.bundle.patchgd.version_0_1",
+    "patchgd_turns": "monai_patchgrow.bundle.patchgd.version_0_1",
     "preflight": "monai_patchgrow.bundle.segmentation",
     "ranks": "monai_patchgrow.bundle.ranks",
 }

@@ -431,7 +431,7 @@ def test_every_command_of_the_card_names_the_data(bundle):
         ({"patch_size": [24, 32]}, "patch_size must be a multiple of total_stride on every axis, got 24 on axis 0"),
         ({"head": "max"}, "head must be one of conv, conv_pooled, attention, mean, sum, got 'max'"),
         ({"backbone": "vgg"}, "backbone must be one of"),
-        ({"learning_rate": -1}, "learning_rate must be a number above 0, got -1"),
+        ({"learning_rate": -1}, "learning_rate must be a finite number above 0, got -1"),
         ({"class_weights": [1.0]}, "class_weights must be a list of 28 numbers, one per class, got [1.0]"),
         ({"exact": "perhaps"}, "exact must be True or False, got 'perhaps'"),
         ({"curriculum": "performance"}, "curriculum performance changes the number of patches per batch"),

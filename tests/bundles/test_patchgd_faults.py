@@ -113,7 +113,7 @@ def test_evidence_that_is_neither_on_nor_off(sound, line_of):
         ({"pretrained": "absent.pt"}, "absent.pt"),
         ({"backbone_options": {"depth": 3}}, "backbone_options don't fit, got {'depth': 3}: TypeError: "),
         ({"head_options": {"depth": 3}}, "head_options don't fit, got {'depth': 3}: TypeError: "),
-        ({"max_gradient_norm": -1}, "max_gradient_norm must be a number above 0, got -1"),
+        ({"max_gradient_norm": -1}, "max_gradient_norm must be a finite number above 0, got -1"),
         ({"digit_pixels": [5]}, "digit_pixels must be the smallest and the largest digit"),
         ({"device": "cuda:99"}, "device must be one that is there, such as cpu, got 'cuda:99'"),
         ({"class_names": ["one"]}, "class_names must be a list of 28 names, one per class, or empty, got ['one']"),

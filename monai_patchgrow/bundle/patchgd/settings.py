@@ -1,196 +1,219 @@
-"""What a PatchGD bundle's settings must be, checked before anything is read or written."""
+"""The settings of a classification bundle, parsed once from the flat keys of its config."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any
+import operator
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import torch
 
-from monai_patchgrow.bundle.one_line import one_line_config_errors
-from monai_patchgrow.bundle.plain_settings import check_above_zero, check_numbers, check_switches
-from monai_patchgrow.data.tiles.turned import parse_axes
-from monai_patchgrow.engines.patchgd.chunks import Sampling, parse_chunk_size
+from monai_patchgrow.bundle.patchgd.parsers import PARSERS
+from monai_patchgrow.bundle.patchgd.rules import check_digits, check_grid, check_growth, check_names, check_turning
+from monai_patchgrow.engines.patchgd.chunks import Sampling
 from monai_patchgrow.losses.image_target import ImageTarget
 from monai_patchgrow.networks.encoders.by_name import backbone_rule
-from monai_patchgrow.networks.heads.by_name import FIXED_GRID, HEADS
-from monai_patchgrow.schedules import GrowthSchedule
-from monai_patchgrow.schedules.arguments import format_size, parse_sizes
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 
-__all__ = ["check_device", "check_settings", "check_training", "check_turns"]
+__all__ = ["ClassificationSettings", "DataKind"]
+
+DataKind = Literal["digits", "slides", "volumes"]
+Sizes = tuple[int, ...]
+
+_ID = {"max_epochs": "train#trainer#max_epochs"}  # MONAI's consumers set it there
+_WHITE = 255
 
 
-def check_device(device: Any) -> None:
-    """Check that a bundle's device is there; else exit with one line and code 1.
+@dataclass(frozen=True, kw_only=True)
+class ClassificationSettings:
+    """What a training, an evaluation or an inference is told, each value checked; ``print`` shows one per line.
 
-    Raises:
-        SystemExit: it isn't, with the line as its message; a ValueError in a process that hosts the bundle.
+    Sizes are voxels per array axis; the bundle's card says what each setting means. What a program doesn't have, such
+    as the learning rate of an evaluation, is None here.
 
-    >>> check_device("cpu")
+    >>> ClassificationSettings.ids()[:3]
+    ['dataset_dir', 'output_dir', 'ckpt_dir']
     """
-    with one_line_config_errors():
-        try:
-            torch.empty(1, device=device)
-        except Exception as error:  # of several types: of the name, of the driver, of a torch without CUDA
-            reason = str(error).strip().partition("\n")[0]
-            raise ValueError(f"device must be one that is there, such as cpu, got {str(device)!r}: {reason}") from error
 
+    data: DataKind
+    dataset_dir: Any = None
+    output_dir: str
+    ckpt_dir: str | None = None
+    ckpt_path: str | None = None
+    patch_size: Sizes
+    stride: Sizes | None
+    image_size: Sizes | None
+    channels: tuple[str, ...]
+    target: Literal["classes", "grades", "value"]
+    num_classes: int
+    class_names: tuple[str, ...]
+    class_weights: tuple[float, ...] | None = None
+    backbone: str
+    backbone_options: Mapping[str, Any]
+    latent_dim: int
+    head: str
+    head_options: Mapping[str, Any]
+    pretrained: str | None = None
+    padding: float
+    allow_smaller: bool
+    skip_background: bool
+    level: int | None = None
+    background_threshold: float | None = None
+    spacing: tuple[float, ...] | None = None
+    orientation: str | None = None
+    percentiles: tuple[float, float] | None = None
+    intensity_range: tuple[float, float] | None = None
+    cache_dir: str | None = None
+    cache_memory_gib: float | None = None
+    train_images: int | None = None
+    val_images: int | None = None
+    digit_pixels: tuple[int, int] | None = None
+    data_seed: int | None = None
+    fold: int | Literal["all"] | None = None
+    verify_data: bool = False
+    verify_tiles: bool = False
+    chunk_size: int | None
+    sampling: float | None = None
+    inner_steps: int | None = None
+    accumulation: int | None = None
+    exact: bool | None = None
+    true_gradient: bool = False
+    curriculum: str | None = None
+    batch_size: int
+    max_epochs: int | None = None
+    planned_epochs: int | None = None
+    val_interval: int | None = None
+    learning_rate: float | None = None
+    warm_up_epochs: int | None = None
+    max_gradient_norm: float | None = None
+    mirror_axes: Sizes = ()
+    rotate90: bool = False
+    evidence: bool = False
+    seed: int | None = None
+    resume: bool = False
+    num_workers: int
+    device: torch.device
+    amp: bool | None
 
-def check_settings(
-    *,
-    patch_size: Sequence[int],
-    stride: Sequence[int] | None,
-    image_size: Sequence[int] | None,
-    backbone: str,
-    head: str,
-    target: str,
-    num_classes: int,
-    class_names: Sequence[str],
-    chunk_size: int | None,
-    positive: Mapping[str, Any],
-    not_negative: Mapping[str, Any],
-    boolean: Mapping[str, Any],
-) -> None:
-    """Check what training, evaluation and inference have in common; on the first fault exit with one line and code 1.
+    @classmethod
+    def ids(cls) -> list[str]:
+        """Where a config has the settings that it has, in the order of the fields."""
+        return [_ID.get(field.name, field.name) for field in fields(cls) if field.name != "data"]
 
-    Args:
-        patch_size: voxels per axis, of the full patch.
-        stride: voxels per axis from one cell to the next.
-        image_size: of all images, voxels per axis; None: they differ.
-        backbone: its name.
-        head: its name.
-        target: see :class:`ImageTarget`.
-        num_classes: see :class:`ImageTarget`.
-        class_names: one per class, or none.
-        chunk_size: the most patches that are encoded at a time; None: the engine's own number.
-        positive: settings that must be integers of at least 1, by name.
-        not_negative: settings that must be integers of at least 0, by name.
-        boolean: settings that must be true or false, by name; on a command line either spelling arrives.
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], *, data: DataKind) -> ClassificationSettings:
+        """Parse the values of a config's keys.
 
-    Raises:
-        SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
-    """
-    with one_line_config_errors():
-        patch = parse_sizes(patch_size, name="patch_size")
-        parse_chunk_size(chunk_size)
-        check_numbers(positive, minimum=1)
-        check_numbers(not_negative, minimum=0)
-        check_switches(boolean)
-        ImageTarget(target, num_classes)  # type: ignore[arg-type]
-        _check_names(class_names, num_classes)
-        _check_grid(image_size, patch, stride, head)
-        backbone_rule(backbone, spatial_dims=len(patch))
+        Args:
+            values: by id, as :meth:`ids` lists them; those that the program has. None for `amp` means a GPU's default.
+            data: what is classified, which says in which unit `padding` is.
 
+        Raises:
+            ValueError: a value that can't be used, in one line that names its key.
+        """
+        names = {place: name for name, place in _ID.items()}
+        raw = {names.get(place, place): value for place, value in values.items()}
+        parsed = {name: PARSERS[name](value, name=name) for name, value in raw.items()}
+        settings = cls(data=data, **parsed)
+        settings._check()
+        return settings
 
-def check_training(
-    *,
-    patch_size: Sequence[int],
-    backbone: str,
-    head: str,
-    target: str,
-    num_classes: int,
-    class_weights: Sequence[float] | None,
-    sampling: float,
-    inner_steps: int | None,
-    accumulation: int | None,
-    learning_rate: float,
-    max_gradient_norm: float | None,
-    plan: Mapping[str, Any],
-) -> None:
-    """Check what training has beside `check_settings`; on the first fault exit with one line and code 1.
+    @property
+    def is_training(self) -> bool:
+        """Whether the program trains."""
+        return self.max_epochs is not None
 
-    Args:
-        patch_size: voxels per axis, of the full patch.
-        backbone: its name.
-        head: its name.
-        target: see :class:`ImageTarget`.
-        num_classes: see :class:`ImageTarget`.
-        class_weights: see :class:`ImageTarget`.
-        sampling: see :class:`Sampling`.
-        inner_steps: see :class:`Sampling`.
-        accumulation: see :class:`Sampling`.
-        learning_rate: above 0.
-        max_gradient_norm: above 0; None: gradients are not clipped.
-        plan: further arguments of :meth:`GrowthSchedule.plan`: ``batch_size``, ``max_epochs``, ``curriculum``.
+    @property
+    def uses_amp(self) -> bool:
+        """Whether forward passes are in half precision."""
+        return self.device.type == "cuda" if self.amp is None else self.amp
 
-    Raises:
-        SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
-    """
-    with one_line_config_errors():
-        check_above_zero("learning_rate", learning_rate)
-        if max_gradient_norm is not None:
-            check_above_zero("max_gradient_norm", max_gradient_norm)
-        Sampling(sampling, inner_steps, accumulation)
-        ImageTarget(target, num_classes, class_weights=class_weights)  # type: ignore[arg-type]
-        _check_growth(parse_sizes(patch_size, name="patch_size"), backbone, head, plan)
+    @property
+    def grid_shape(self) -> Sizes | None:
+        """Cells per axis, where all images have one size."""
+        return None if self.image_size is None else PatchGrid(self.image_size, self.patch_size, self.stride).shape
 
+    @property
+    def border(self) -> float:
+        """`padding` as the network gets it: of pictures and slides, 0 to 255, it is 0 to 1."""
+        return self.padding if self.data == "volumes" else self.padding / _WHITE
 
-def _check_names(names: Any, num_classes: int) -> None:
-    if not isinstance(names, Sequence) or isinstance(names, str) or len(names) not in (0, num_classes):
-        raise ValueError(f"class_names must be a list of {num_classes} names, one per class, or empty, got {names!r}")
+    @property
+    def is_better(self) -> Callable[[float, float], bool]:
+        """Compares a new key metric with the best one so far."""
+        return operator.lt if self.target == "value" else operator.gt
 
+    @property
+    def outputs(self) -> list[str]:
+        """Files and folders that a training writes beside its checkpoint."""
+        return [f"{self.ckpt_dir}/model.pt", f"{self.output_dir}/history.jsonl", f"{self.output_dir}/tensorboard"]
 
-def _check_grid(image_size: Any, patch: tuple[int, ...], stride: Any, head: str) -> None:
-    if head not in HEADS:
-        raise ValueError(f"head must be one of {', '.join(HEADS)}, got {head!r}")
-    if image_size is None:
-        if head == FIXED_GRID:
-            raise ValueError("the head conv needs image_size, or take conv_pooled, attention, mean or sum")
-        PatchGrid(patch, patch, stride)
-        return
-    grid = PatchGrid(image_size, patch, stride)
-    if any(size < voxels for size, voxels in zip(grid.image_size, patch, strict=True)):
-        raise ValueError(
-            f"patch_size must not be larger than image_size on any axis, got {format_size(patch)} "
-            f"for {format_size(grid.image_size)}"
+    @property
+    def resumed(self) -> dict[str, Any]:
+        """What a run that is resumed must have in common with the one before, beside its epochs."""
+        own = {
+            "digits": ("digit_pixels", "data_seed", "val_images"),
+            "slides": ("fold", "level", "background_threshold"),
+            "volumes": ("fold", "spacing", "orientation"),
+        }[self.data]
+        names = (
+            *(*own, "patch_size", "stride", "batch_size", "sampling", "inner_steps", "accumulation", "true_gradient"),
+            *("curriculum", "target", "class_weights", *(("rotate90",) if len(self.patch_size) == 2 else ())),
         )
+        values = {name: getattr(self, name) for name in (*names, "mirror_axes")}
+        if self.data == "digits":
+            values["digits"] = "those of scikit-learn" if self.dataset_dir is None else "those of a folder"
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
+    def __str__(self) -> str:
+        return "\n".join(f"{field.name:25} {getattr(self, field.name)}" for field in fields(self))
 
-def _check_growth(patch: tuple[int, ...], backbone: str, head: str, plan: Mapping[str, Any]) -> None:
-    rule = backbone_rule(backbone, spatial_dims=len(patch))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of merged stages: it comes with the schedule that is trained
-        schedule = GrowthSchedule.plan(patch_size=patch, total_stride=rule.total_stride, **plan)
-    if len({stage.batch_size for stage in schedule.stages}) > 1:
-        raise ValueError(
-            f"curriculum {schedule.curriculum} changes the number of patches per batch, but a batch of PatchGD's is "
-            "of whole images: take constant, efficiency, pgps or random"
+    def _check(self) -> None:
+        """Check what goes together."""
+        ImageTarget(self.target, self.num_classes, class_weights=self.class_weights)
+        check_names(self.class_names, self.num_classes)
+        check_grid(self.image_size, self.patch_size, self.stride, self.head)
+        backbone_rule(self.backbone, spatial_dims=len(self.patch_size))
+        self._check_data()
+        if self.is_training:
+            self._check_training()
+
+    def _check_data(self) -> None:
+        is_inference = self.fold is None and self.train_images is None
+        others = (tuple,) if is_inference else (type(None),) if self.data == "digits" else ()
+        if not isinstance(self.dataset_dir, (str, *others)):
+            wanted = "a folder, of an image, or a list of them" if is_inference else "one folder"
+            raise ValueError(f"dataset_dir must be the path of {wanted}, got {self.dataset_dir!r}")
+        if self.data != "volumes" and not 0 <= self.padding <= _WHITE:
+            raise ValueError(f"padding must be a grey value from 0 to {_WHITE}, got {self.padding}")
+        if self.spacing is not None and len(self.spacing) != len(self.patch_size):
+            raise ValueError(f"spacing must have an entry per axis, {len(self.patch_size)}, got {list(self.spacing)}")
+        if self.pretrained is not None and not os.path.isfile(self.pretrained):
+            raise ValueError(f"pretrained: no weights at {self.pretrained}")
+        if self.train_images is not None and self.val_images is not None:
+            check_digits(
+                image_size=self.image_size,
+                num_classes=self.num_classes,
+                target=self.target,
+                digit_pixels=self.digit_pixels,
+                num_images=(self.train_images, self.val_images),
+                seed=self.data_seed or 0,
+            )
+
+    def _check_training(self) -> None:
+        sampling = Sampling(self.sampling, self.inner_steps, self.accumulation)  # type: ignore[arg-type]
+        insisting = "exact=True" if self.exact else "true_gradient=True" if self.true_gradient else None
+        if insisting and (self.exact is False or not sampling.is_one_group(1)):
+            raise ValueError(f"{insisting} needs one step of the optimiser for all inner steps, and exact not False")
+        check_growth(
+            *(self.patch_size, self.backbone, self.head),
+            {"batch_size": self.batch_size, "max_epochs": self.planned_epochs, "curriculum": self.curriculum},
         )
-    if head == FIXED_GRID and len(schedule.candidates) > 1:
-        raise ValueError(
-            f"curriculum {schedule.curriculum} changes the grid, and the head conv takes one grid only: "
-            "take conv_pooled, attention, mean or sum"
+        check_turning(
+            mirror_axes=self.mirror_axes,
+            rotate90=self.rotate90,
+            patch_size=self.patch_size,
+            image_size=self.image_size,
         )
-
-
-def check_turns(
-    *, mirror_axes: Any, rotate90: bool = False, patch_size: Sequence[int], image_size: Sequence[int] | None
-) -> None:
-    """Check that images can be mirrored and turned as a bundle says; on the first fault exit with one line and code 1.
-
-    A quarter turn swaps an image's sides. One that isn't square no longer has the size that `image_size` says of all,
-    and one that holds a patch that isn't square may no longer hold it.
-
-    Args:
-        mirror_axes: axes of the image, counted from 0.
-        rotate90: whether images are turned by quarters.
-        patch_size: voxels per axis, of the full patch.
-        image_size: of all images, voxels per axis; None: they differ.
-
-    Raises:
-        SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
-    """
-    with one_line_config_errors():
-        parse_axes(mirror_axes, spatial_dims=len(patch_size), name="mirror_axes")
-        if not rotate90:
-            return
-        if len(patch_size) != 2:
-            raise ValueError(f"rotate90 turns images of 2 axes, not of {len(patch_size)}: take rotate90=False")
-        for name, size in (("patch_size", patch_size), ("image_size", image_size)):
-            if size is not None and len(set(size)) > 1:
-                raise ValueError(
-                    f"rotate90 swaps an image's sides, and {name} isn't square: {format_size(tuple(size))}: "
-                    "take rotate90=False"
-                )

@@ -34,6 +34,7 @@ def _texts(key: str, task: Mapping[str, Any]) -> dict[str, Any]:
     word = {"classes": "class", "grades": "grade above", "value": "value"}[task["target"]]
     return {
         "name": f"{key}_classification_patchgd",
+        "kind": "digits" if task["data"] == "ultramnist" else task["data"],
         "num_outputs": outputs,
         "spatial_shape": size,
         "channel_def": {str(number): channel for number, channel in enumerate(task["channels"])},

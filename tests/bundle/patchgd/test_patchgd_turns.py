@@ -2,7 +2,7 @@
 
 import pytest
 
-from monai_patchgrow.bundle.patchgd.settings import check_turns
+from monai_patchgrow.bundle.patchgd.version_0_1 import check_turns
 
 SETTINGS = {"mirror_axes": [0, 1], "rotate90": True, "patch_size": [32, 32], "image_size": None}
 

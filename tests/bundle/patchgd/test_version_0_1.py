@@ -1,8 +1,8 @@
-"""Settings of a PatchGD bundle are checked before anything is read."""
+"""The checks of version 0.1.0 still refuse settings before anything is read."""
 
 import pytest
 
-from monai_patchgrow.bundle.patchgd.settings import check_device, check_settings, check_training
+from monai_patchgrow.bundle.patchgd.version_0_1 import check_device, check_settings, check_training
 
 SETTINGS = {
     "patch_size": [32, 32],

@@ -1,0 +1,248 @@
+"""What the JSON of a classification bundle calls, from the first check to the last process' end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import ignite.distributed as idist
+from monai.utils import set_determinism
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import Dataset, Subset
+
+from monai_patchgrow.bundle.one_line import one_line_config_errors
+from monai_patchgrow.bundle.patchgd import preflight
+from monai_patchgrow.bundle.patchgd.data import (
+    images_to_classify,
+    labelled_images,
+    preprocessed_by,
+    ultramnist_images,
+)
+from monai_patchgrow.bundle.patchgd.inference import check_output, classify
+from monai_patchgrow.bundle.patchgd.network import build_encoder, build_head, load_weights
+from monai_patchgrow.bundle.patchgd.preflight import run_engine
+from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings, DataKind
+from monai_patchgrow.bundle.plain_settings import parse_folder
+from monai_patchgrow.bundle.ranks import check_ranks, join_ranks, leave_ranks
+from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys, running_parser
+from monai_patchgrow.data.synthetic.ultramnist import UltraMNIST
+from monai_patchgrow.engines.patchgd.exactness import active_dropout
+from monai_patchgrow.handlers import amp_dtype, image_scores
+from monai_patchgrow.losses.image_target import ImageTarget
+from monai_patchgrow.networks.encoders.by_name import backbone_rule
+from monai_patchgrow.schedules import GrowthSchedule, PatchGrid, warm_up_factor
+
+__all__ = [
+    "PatchGrid",
+    "amp_dtype",
+    "bundle_root",
+    "check_config",
+    "check_images",
+    "check_network",
+    "check_output",
+    "check_resume",
+    "check_same",
+    "classify",
+    "default_workers",
+    "find_images",
+    "image_scores",
+    "join_ranks",
+    "leave_ranks",
+    "load_weights",
+    "make_encoder",
+    "make_head",
+    "plan_growth",
+    "preprocessed_by",
+    "read_settings",
+    "run_engine",
+    "set_determinism",
+    "share_of_rank",
+    "split_images",
+    "warm_up_schedule",
+]
+
+_MOST_WORKERS = 8
+
+Split = tuple[Any, Any]
+
+
+def read_settings(data: DataKind) -> ClassificationSettings:
+    """Parse the settings of the running config; on a fault exit with one line and code 1.
+
+    Args:
+        data: what is classified.
+
+    Raises:
+        SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
+    """
+    with one_line_config_errors():
+        parser = running_parser()
+        for folder in read_keys(["output_dir"]).values():  # first, since other keys' expressions are made of it
+            parse_folder(folder, name="output_dir")
+        present = [name for name in ClassificationSettings.ids() if name in parser]
+        return ClassificationSettings.parse(read_keys(present), data=data)
+
+
+def make_encoder(settings: ClassificationSettings) -> nn.Module:
+    """The encoder of patches; what its options don't fit ends a command in one line."""
+    return build_encoder(
+        settings.backbone,
+        options=settings.backbone_options,
+        in_channels=len(settings.channels),
+        latent_dim=settings.latent_dim,
+        spatial_dims=len(settings.patch_size),
+        patch_size=settings.patch_size,
+        pretrained=settings.pretrained,
+    )
+
+
+def make_head(settings: ClassificationSettings, *, grid_shape: Sequence[int] | None) -> nn.Module:
+    """The head of latent grids; what its options don't fit ends a command in one line.
+
+    Args:
+        settings: of the running config.
+        grid_shape: cells per axis; None: images differ.
+    """
+    return build_head(
+        settings.head,
+        options=settings.head_options,
+        latent_dim=settings.latent_dim,
+        num_outputs=ImageTarget(settings.target, settings.num_classes).num_outputs,
+        grid_shape=grid_shape,
+        spatial_dims=len(settings.patch_size),
+    )
+
+
+def split_images(settings: ClassificationSettings) -> Split:
+    """What is trained on and what is validated on; unsound data ends a command in one line."""
+    if settings.data == "digits":
+        return ultramnist_images(
+            settings.dataset_dir,
+            num_train=_known(settings.train_images),
+            num_val=_known(settings.val_images),
+            image_size=_known(settings.image_size),
+            digit_pixels=settings.digit_pixels,
+            seed=settings.data_seed or 0,
+        )
+    options: dict[str, Any] = {"target": settings.target, "volumes": settings.data == "volumes"}
+    fold = _known(settings.fold)
+    return labelled_images(settings.dataset_dir, num_classes=settings.num_classes, fold=fold, **options)
+
+
+def find_images(settings: ClassificationSettings) -> list[dict[str, Any]]:
+    """The images to classify; none, or unsound ones, end a command in one line."""
+    options: dict[str, Any] = {"volumes": settings.data == "volumes", "output_dir": settings.output_dir}
+    return images_to_classify(settings.dataset_dir, **options)
+
+
+def plan_growth(settings: ClassificationSettings) -> GrowthSchedule:
+    """The stages of the patch size over the epochs of a training."""
+    return GrowthSchedule.plan(
+        patch_size=settings.patch_size,
+        total_stride=backbone_rule(settings.backbone, spatial_dims=len(settings.patch_size)).total_stride,
+        batch_size=settings.batch_size,
+        max_epochs=_known(settings.planned_epochs),
+        curriculum=_known(settings.curriculum),
+    )
+
+
+def warm_up_schedule(optimizer: Optimizer, *, settings: ClassificationSettings, iterations_per_epoch: int) -> LambdaLR:
+    """The learning rate per batch: up within the warm-up, then linearly towards zero at twice the epochs.
+
+    Torch's LinearLR and SequentialLR multiply from step to step instead, which drifts by rounding.
+
+    Args:
+        optimizer: whose rate it is.
+        settings: with `warm_up_epochs` and `planned_epochs`.
+        iterations_per_epoch: batches.
+    """
+    warm_up = _known(settings.warm_up_epochs) * iterations_per_epoch
+    zero_at = 2 * _known(settings.planned_epochs) * iterations_per_epoch
+    return LambdaLR(optimizer, partial(warm_up_factor, warm_up=warm_up, zero_at=zero_at))
+
+
+def check_network(network: Any, settings: ClassificationSettings) -> None:
+    """Check that a network can be trained as the settings say; on a fault exit with one line and code 1.
+
+    Args:
+        network: with ``encoder`` and ``head``, in training mode.
+        settings: of the running config.
+
+    Raises:
+        SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
+    """
+    preflight.check_background(network.encoder, skip_background=settings.skip_background)
+    with one_line_config_errors():
+        dropout = active_dropout(network.encoder) or active_dropout(network.head)
+        if dropout and (settings.exact or settings.true_gradient):
+            option = "exact" if settings.exact else "true_gradient"
+            raise ValueError(
+                f"{option}=True needs a network without dropout, and it has {dropout}: a head takes "
+                "head_options={'dropout': 0}"
+            )
+
+
+def check_images(split: Split, preprocessing: Any, settings: ClassificationSettings) -> None:
+    """Check that every image can be read, where the settings say so; on a fault exit with one line and code 1.
+
+    Args:
+        split: of the data.
+        preprocessing: makes an item's image a tile source.
+        settings: of the running config.
+
+    Raises:
+        SystemExit: the first fault, with the line as its message; its own error in a process that hosts the bundle.
+    """
+    if settings.verify_data:
+        options: dict[str, Any] = {"patch_size": settings.patch_size, "read_tiles": settings.verify_tiles}
+        preflight.check_images([*split[0], *split[1]], preprocessing, **options)
+
+
+def check_resume(trainer: Any) -> None:
+    """Check that a trainer with a ResumableRun can be resumed from its checkpoint; else exit with one line and code 1.
+
+    Raises:
+        SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
+    """
+    with one_line_config_errors():
+        trainer.state.resumable_run.check(trainer)
+
+
+def check_same(settings: ClassificationSettings, *, schedule: GrowthSchedule, train: Any, val: Any) -> None:
+    """Check that every rank was given the same, and that there is enough for each; else each exits with one line.
+
+    Args:
+        settings: of the running config.
+        schedule: of its training.
+        train: data set of the training images of all ranks.
+        val: data set of the validation images of all ranks.
+
+    Raises:
+        SystemExit: any difference, or too few, with the line as its message.
+    """
+    sets = {"training images": train, "validation images": val}
+    counts = {name: len(images) for name, images in sets.items()}
+    same = {"schedule": schedule, "seed": settings.seed, "images": tuple(counts.values())}
+    cases = {} if isinstance(train.data, UltraMNIST) else {name: images.data for name, images in sets.items()}
+    check_ranks(cases=cases, settings={**same, "val_interval": settings.val_interval}, divided=counts)
+
+
+def share_of_rank(dataset: Any) -> Dataset[Any]:
+    """The part of a data set that this process of the run validates on."""
+    return Subset(dataset, range(idist.get_rank(), len(dataset), idist.get_world_size()))
+
+
+def default_workers() -> int:
+    """How many loader processes a process of the run gets: half of its share of the cores, at most 8."""
+    return min(_MOST_WORKERS, (os.cpu_count() or 1) // (2 * idist.get_nproc_per_node()))
+
+
+def _known(value: Any) -> Any:
+    """A setting that the running program has."""
+    if value is None:
+        raise ValueError("the running config lacks a setting of training or data")
+    return value
