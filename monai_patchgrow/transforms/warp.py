@@ -47,8 +47,7 @@ def draw_warps(
     scales[:, list(recipe.scale_axes)] = np.where(is_scaled, factors, 1.0)[affected, None]
     volume_axes = recipe.spatial_dims if axes is None else axes
     warps = np.tile(np.eye(volume_axes), (len(affected), 1, 1))
-    # Columns are scaled: an offset is scaled along the patch's own axes first and rotated then, so that a voxel keeps
-    # its proportions under every angle.
+    # Columns are scaled: an offset is scaled along the patch's own axes first, and rotated then.
     warps[:, : recipe.spatial_dims, : recipe.spatial_dims] = matrices * scales[:, None, :]
     return affected, warps
 
@@ -118,7 +117,8 @@ def _grid_points(starts: np.ndarray, matrices: np.ndarray, patch_size: Sequence[
     half = (np.array(patch_size) - 1) / 2
     offsets = torch.from_numpy(np.indices(patch_size).reshape(len(half), -1) - half[:, None]).float()
     centres = torch.from_numpy(starts + half).float()
-    # All patches share the offsets, so one batched product makes the points of all of them.
+    # All patches share the offsets, so one batched product makes the points of all of them. Of two patches its last bit
+    # depends on torch's number of threads, which is another one in loader workers (torch 2.13).
     points = torch.from_numpy(matrices).float() @ offsets + centres[:, :, None]
     return points.swapaxes(0, 1).reshape(len(half), -1)
 
