@@ -1,55 +1,16 @@
-"""How files and folders are written: they appear whole or not at all, and what an earlier run left is set aside."""
+"""How a run writes its weights, whole, and sets aside what an earlier run left."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["put_in_place", "save_whole", "set_aside", "whole_file", "whole_folder", "write_whole"]
+from monai_patchgrow.files import whole_file
 
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give the path of a temporary file beside `path`; what the block wrote there takes the place of `path`.
-
-    A reader sees the old file or the new one. A block that fails leaves the old one and no temporary file.
-
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> with whole_file(folder / "table.csv") as temporary:
-    ...     _ = temporary.write_text("image,grade")
-    >>> [path.name for path in folder.iterdir()]
-    ['table.csv']
-    """
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.tmp")
-    try:
-        yield temporary
-        put_in_place(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def put_in_place(temporary: Path, path: Path) -> None:
-    """Rename a finished file to `path`, once its bytes are on the disk: not even a power cut leaves half of it."""
-    descriptor = os.open(temporary, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.replace(temporary, path)
-
-
-def write_whole(text: str, path: Path) -> None:
-    """Write a text file in UTF-8, whole."""
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+__all__ = ["save_whole", "set_aside"]
 
 
 def save_whole(content: Mapping[str, Any], path: Path) -> None:
@@ -60,34 +21,10 @@ def save_whole(content: Mapping[str, Any], path: Path) -> None:
         torch.save(content, stream)
 
 
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder beside `path`; with what the block wrote into it, it takes the place of `path`.
-
-    A block that fails leaves nothing. Parents of `path` are made where they are missing.
-
-    Raises:
-        OSError: after the block, `path` is a file, or a folder that holds something.
-
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> with whole_folder(folder / "bundle") as partial:
-    ...     _ = (partial / "LICENSE").write_text("Apache License")
-    >>> [path.name for path in (folder / "bundle").iterdir()]
-    ['LICENSE']
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield partial
-        partial.chmod(0o755)  # mkdtemp's 0o700 would lock out whoever shares the folder
-        os.replace(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def set_aside(path: Path) -> Path | None:
     """Rename what is at `path` to the first free ``name.N.suffix``; returns the new path, None if there was nothing.
 
+    >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> _ = (folder / "model.pt").write_text("weights")
     >>> set_aside(folder / "model.pt").name, set_aside(folder / "model.pt")

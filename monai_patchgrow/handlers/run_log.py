@@ -13,7 +13,7 @@ from ignite.handlers import TensorboardLogger
 from torch import Tensor
 from torch.optim import Optimizer
 
-from monai_patchgrow.data.whole_files import write_whole
+from monai_patchgrow.files import write_whole
 from monai_patchgrow.handlers.engine_output import loss_of
 from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 

@@ -2,13 +2,16 @@
 
 import ast
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 import monai_patchgrow
-from monai_patchgrow.data.whole_files import put_in_place, save_whole, set_aside, whole_file, whole_folder, write_whole
+from monai_patchgrow.data.whole_files import save_whole, set_aside
+from monai_patchgrow.files import put_in_place, whole_file, whole_folder, write_whole
 
 PACKAGE = Path(monai_patchgrow.__file__).parent
 
@@ -135,10 +138,15 @@ def test_nobody_else_renames_or_makes_temporary_files():
     names = {"replace", "rename", "fsync", "mkstemp", "mkdtemp", "NamedTemporaryFile"}
     found = set()
     for path in PACKAGE.rglob("*.py"):
-        if "templates" in path.parts or path.name == "whole_files.py":
+        if "templates" in path.parts or path.name == "files.py":
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             owner = node.value if isinstance(node, ast.Attribute) else None
             if isinstance(owner, ast.Name) and owner.id in ("os", "tempfile") and node.attr in names:
                 found.add(path.name)
     assert found == set()
+
+
+def test_text_is_written_without_torch():
+    code = "import sys, monai_patchgrow.tools.render.bundle; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, check=False).returncode == 0

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.loading.available_memory import available_bytes
 from monai_patchgrow.data.loading.fingerprint import fingerprint
-from monai_patchgrow.data.whole_files import whole_file
+from monai_patchgrow.files import whole_file
 from monai_patchgrow.internals.monai import PreparedDataset
 
 __all__ = ["PreprocessedDataset"]

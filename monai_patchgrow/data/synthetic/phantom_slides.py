@@ -20,7 +20,7 @@ from torch import Tensor
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tiles.cells import Cell, overlap, parse_cells
 from monai_patchgrow.data.tiles.write import write_tiled_tiff
-from monai_patchgrow.data.whole_files import write_whole
+from monai_patchgrow.files import write_whole
 
 __all__ = ["GLASS", "PhantomSlide", "write_phantom_slides"]
 

@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 
 from monai_patchgrow.data.errors import DataError
-from monai_patchgrow.data.whole_files import whole_folder
+from monai_patchgrow.files import whole_folder
 
 __all__ = ["save_nifti", "write_task_folder"]
 

@@ -18,7 +18,8 @@ def prefetch(read: Callable[[Item], Result], items: Iterable[Item], *, depth: in
 
     Up to `depth` results wait in memory beside the one that was yielded last. Nothing is read before the first result
     is asked for. Closing the iterator, or leaving it to the garbage collector, ends the thread after the read that it
-    is at. Tile sources can be read in a thread.
+    is at. Tile sources can be read in a thread. (MONAI's ThreadBuffer drops what its thread raises and ends as if that
+    were all, and the processes of a DataLoader would copy each patch.)
 
     Args:
         read: such as a tile source's `read`; what it raises is raised where its result would be yielded.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from monai_patchgrow.data.tiles.file import import_reader
 from monai_patchgrow.data.tiles.source import TileSource
-from monai_patchgrow.data.whole_files import whole_file
+from monai_patchgrow.files import whole_file
 
 __all__ = ["write_tiled_tiff"]
 

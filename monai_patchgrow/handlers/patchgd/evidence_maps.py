@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from monai_patchgrow.data.tiles.source import TileSource, as_tile_source
 from monai_patchgrow.data.tiles.thumbnail import PlaneTiles, coarse_thumbnail
-from monai_patchgrow.data.whole_files import whole_file
+from monai_patchgrow.files import whole_file
 from monai_patchgrow.networks.heads.evidence import cell_evidence
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 

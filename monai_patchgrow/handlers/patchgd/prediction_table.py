@@ -11,7 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
-from monai_patchgrow.data.whole_files import put_in_place
+from monai_patchgrow.files import put_in_place
 
 __all__ = ["PredictionTable"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_patchgrow.data.whole_files import write_whole
+from monai_patchgrow.files import write_whole
 from monai_patchgrow.tools.compare import logged_bundle
 from monai_patchgrow.tools.compare.report import Run, dice_table, plot_dice, read_run, summary_json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from monai_patchgrow.data.whole_files import whole_file
+from monai_patchgrow.files import whole_file
 
 __all__ = ["new_figure", "save_png"]
 

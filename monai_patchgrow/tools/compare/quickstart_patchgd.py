@@ -17,7 +17,7 @@ from monai.bundle import ConfigWorkflow
 
 from monai_patchgrow.bundle.one_line import reason_of
 from monai_patchgrow.data.synthetic.digits import read_digits
-from monai_patchgrow.data.whole_files import write_whole
+from monai_patchgrow.files import write_whole
 from monai_patchgrow.handlers.run_log import read_history
 from monai_patchgrow.tools.compare.patchgd_report import PatchGDRun, plot_errors, result_table
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from monai_patchgrow.data.whole_files import whole_folder
+from monai_patchgrow.files import whole_folder
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.arguments import format_size
 from monai_patchgrow.tools.render.segmentation_plan import SCHEMES, SegmentationPlan
