@@ -6,12 +6,14 @@ Examples become code blocks, names in Sphinx' roles become links, and the fields
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 import griffe
 
 _ROLE = re.compile(r":\w+:`~?([\w.]+)`")
-_FIELDS = re.compile(r"\w+(?:, \w+)*: ")
+_FIELDS = re.compile(r"\A\w+(?:, \w+)*: ")
+_NAMES_ON_TWO_LINES = re.compile(r"^( +\w+(?:, \w+)*),\n +(?=\w+(?:, \w+)*: )", re.MULTILINE)
 
 
 class SiteDocstrings(griffe.Extension):
@@ -21,7 +23,8 @@ class SiteDocstrings(griffe.Extension):
         """Rewrite the docstring of one module, class, function or attribute."""
         if obj.docstring is None:
             return
-        text = _with_linked_names(_with_fenced_examples(obj.docstring.value))
+        text = _NAMES_ON_TWO_LINES.sub(r"\1, ", obj.docstring.value)
+        text = _with_linked_names(_with_fenced_examples(text), obj)
         obj.docstring.value = _with_listed_fields(text, obj) if obj.is_class else text
 
 
@@ -40,12 +43,17 @@ def _with_fenced_examples(text: str) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _with_linked_names(text: str) -> str:
+def _with_linked_names(text: str, obj: griffe.Object) -> str:
     """A name in a role becomes a link where the site documents it, and code elsewhere; so do names in two backticks."""
-    text = _ROLE.sub(
-        lambda role: f'<autoref identifier="{role[1]}" optional>`{role[1].rpartition(".")[2]}`</autoref>', text
-    )
-    return re.sub(r"(?<!`)``(?!`)([^`\n]+)``(?!`)", r"`\1`", text)
+
+    def linked(role: re.Match[str]) -> str:
+        path = role[1]
+        if "." not in path:
+            with suppress(griffe.NameResolutionError):
+                path = obj.resolve(path)
+        return f'<autoref identifier="{path}" optional>`{role[1].rpartition(".")[2]}`</autoref>'
+
+    return re.sub(r"(?<!`)``(?!`)([^`\n]+)``(?!`)", r"`\1`", _ROLE.sub(linked, text))
 
 
 def _with_listed_fields(text: str, obj: griffe.Object) -> str:
@@ -54,5 +62,10 @@ def _with_listed_fields(text: str, obj: griffe.Object) -> str:
     for number, paragraph in enumerate(paragraphs):
         first = _FIELDS.match(paragraph)
         if first and first[0].split(",")[0].rstrip(": ") in obj.members:
-            paragraphs[number] = "Attributes:\n" + "\n".join(f"    {line}" for line in paragraph.splitlines())
+            # Griffe takes what stands behind a space for a type.
+            lines = [
+                _FIELDS.sub(lambda names: names[0][:-1].replace(" ", "\N{NO-BREAK SPACE}") + " ", line)
+                for line in paragraph.splitlines()
+            ]
+            paragraphs[number] = "Attributes:\n" + "\n".join(f"    {line}" for line in lines)
     return "\n\n".join(paragraphs)
