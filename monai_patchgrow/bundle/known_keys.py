@@ -85,8 +85,11 @@ class _Keys:
         self.config = config
         self.accepted = {*_MONAI, *accepted}
         self.references = {tuple(ReferenceResolver.split_id(name)) for _, name in _references(config)}
-        self.own = [file for file in files.values() if set(file) <= set(config) and set(file) & _PROGRAM]
-        self.others = {name: file for name, file in files.items() if not set(file) <= set(config)}
+        programs = [file for file in files.values() if set(file) <= set(config) and set(file) & _PROGRAM]
+        # An override may give the config all keys of another program of the bundle: `run` tells which one it is.
+        runs = [str(file.get("run")).replace("#", "::") == str(config.get("run")) for file in programs]
+        self.own = [file for file, is_run in zip(programs, runs, strict=True) if is_run] or programs
+        self.others = files  # a key that is not known is in none of its own
 
     def unknown(self) -> Iterator[str]:
         """Yield a line for each key that nobody knows."""
