@@ -105,14 +105,14 @@ def make_head(settings: ClassificationSettings, *, grid_shape: Sequence[int] | N
 
     Args:
         settings: of the running config.
-        grid_shape: cells per axis; None: images differ.
+        grid_shape: cells per axis; None: those of the settings' images, where they have one size.
     """
     return build_head(
         settings.head,
         options=settings.head_options,
         latent_dim=settings.latent_dim,
         num_outputs=ImageTarget(settings.target, settings.num_classes).num_outputs,
-        grid_shape=grid_shape,
+        grid_shape=grid_shape or settings.grid_shape,
         spatial_dims=len(settings.patch_size),
     )
 
@@ -150,7 +150,7 @@ def plan_growth(settings: ClassificationSettings) -> GrowthSchedule:
     )
 
 
-def warm_up_schedule(optimizer: Optimizer, *, settings: ClassificationSettings, iterations_per_epoch: int) -> LambdaLR:
+def warm_up_schedule(optimizer: Optimizer, *, settings: ClassificationSettings, dataloader: Any) -> LambdaLR:
     """The learning rate per batch: up within the warm-up, then linearly towards zero at twice the epochs.
 
     Torch's LinearLR and SequentialLR multiply from step to step instead, which drifts by rounding.
@@ -158,10 +158,10 @@ def warm_up_schedule(optimizer: Optimizer, *, settings: ClassificationSettings, 
     Args:
         optimizer: whose rate it is.
         settings: with `warm_up_epochs` and `planned_epochs`.
-        iterations_per_epoch: batches.
+        dataloader: of the training; an epoch has its batches.
     """
-    warm_up = _known(settings.warm_up_epochs) * iterations_per_epoch
-    zero_at = 2 * _known(settings.planned_epochs) * iterations_per_epoch
+    warm_up = _known(settings.warm_up_epochs) * len(dataloader)
+    zero_at = 2 * _known(settings.planned_epochs) * len(dataloader)
     return LambdaLR(optimizer, partial(warm_up_factor, warm_up=warm_up, zero_at=zero_at))
 
 
