@@ -172,7 +172,8 @@ class ClassificationSettings:
 
     def _check(self) -> None:
         """Check what goes together."""
-        ImageTarget(self.target, self.num_classes, class_weights=self.class_weights)
+        weights = None if self.class_weights is None else list(self.class_weights)
+        ImageTarget(self.target, self.num_classes, class_weights=weights)
         check_names(self.class_names, self.num_classes)
         check_grid(self.image_size, self.patch_size, self.stride, self.head)
         backbone_rule(self.backbone, spatial_dims=len(self.patch_size))
