@@ -41,13 +41,13 @@ def join_ranks(*, timeout: float, batch_size: Any = None) -> None:
         if not isinstance(timeout, (int, float)) or timeout <= 0:
             raise ValueError(f"process_group_timeout must be a number of seconds above 0, got {timeout!r}")
         _connect(timedelta(seconds=timeout))
+        atexit.register(_part_after_error)
         ranks = idist.get_world_size()
         if ranks == 1:
             return
         if idist.get_rank() > 0:
             logging.disable(logging.INFO)
         _watch = PeerWatch(timedelta(seconds=timeout))
-        atexit.register(_part_after_error)
         if isinstance(batch_size, int) and batch_size < ranks:
             raise ValueError(
                 f"batch_size must be at least the number of processes, got {batch_size} for {ranks}: start {batch_size}"
@@ -61,8 +61,8 @@ def leave_ranks() -> None:
     if _watch is not None:
         _watch.leave()
         _watch = None
-        atexit.unregister(_part_after_error)
         logging.disable(logging.NOTSET)
+    atexit.unregister(_part_after_error)
     idist.finalize()
 
 
@@ -114,7 +114,7 @@ def _connect(timeout: timedelta) -> None:
 def _part_after_error() -> None:
     if _watch is not None:
         _watch.fail()
-        idist.finalize()
+    idist.finalize()
 
 
 def _files_of(item: Any) -> Any:

@@ -9,6 +9,7 @@ them among the objects whose methods are running. Checked with MONAI 1.6.1, of w
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,8 @@ from monai_patchgrow.bundle.known_keys import check_keys
 from monai_patchgrow.bundle.one_line import one_line_config_errors, reason_of
 
 __all__ = ["bundle_root", "callers", "check_config", "read_keys", "running_parser"]
+
+_logger = logging.getLogger(__name__)
 
 
 def callers() -> list[object]:
@@ -99,5 +102,7 @@ def read_keys(names: Iterable[str]) -> dict[str, Any]:
         try:
             values[name] = parser.get_parsed_content(name)
         except Exception as error:
-            raise ValueError(f"{name}: {parser[name]!r} can't be evaluated: {reason_of(error)}") from error
+            _logger.debug("%s can't be evaluated", name, exc_info=True)
+            what = f"{parser[name]!r} can't be evaluated: " if isinstance(parser[name], str) else ""
+            raise ValueError(f"{name}: {what}{reason_of(error)}") from error
     return values

@@ -1,95 +1,133 @@
-"""What a bundle checks before its first step, while nothing has been written."""
+"""What the JSON of a segmentation bundle calls, from the first check to the last process' end."""
 
 from __future__ import annotations
 
-import math
+import inspect
+import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
+import ignite.distributed as idist
+import torch
+from monai.utils import set_determinism
 from torch import nn
 
 from monai_patchgrow import networks
 from monai_patchgrow.bundle.one_line import one_line_config_errors
-from monai_patchgrow.bundle.plain_settings import check_numbers, check_switches
-from monai_patchgrow.data import DataError, PreprocessedDataset, read_task, split_cases, verify_cases
+from monai_patchgrow.bundle.ranks import leave_ranks
+from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys
+from monai_patchgrow.bundle.segmentation_classes import check_classes
+from monai_patchgrow.bundle.segmentation_settings import SegmentationSettings
+from monai_patchgrow.data import PreprocessedDataset, read_task, split_cases, verify_cases
+from monai_patchgrow.handlers import amp_dtype
 from monai_patchgrow.schedules import GrowthSchedule
-from monai_patchgrow.schedules.arguments import parse_int
-from monai_patchgrow.transforms import AugmentationRecipe
+from monai_patchgrow.transforms.patches import LOCATIONS_PER_CLASS
 
-__all__ = ["check_network", "check_resume", "preflight", "preprocess"]
+__all__ = [
+    "LOCATIONS_PER_CLASS",
+    "amp_dtype",
+    "bundle_root",
+    "cases_of",
+    "check_config",
+    "compiled",
+    "default_workers",
+    "leave_ranks",
+    "on_device",
+    "plan_growth",
+    "prepare",
+    "preprocess",
+    "read_settings",
+    "split_items",
+]
+
+_MOST_WORKERS = 8
+
+Items = list[dict[str, Any]]
 
 
-def preflight(
-    *,
-    dataset_dir: str,
-    fold: int | Literal["all"],
-    channels: Sequence[str],
-    labels: Mapping[str, str],
-    strides: Sequence[Sequence[int]],
-    features: Sequence[int],
-    mirror_axes: Sequence[int],
-    num_workers: int,
-    seed: int,
-    positive: Mapping[str, int],
-    boolean: Mapping[str, bool | str],
-    verify: bool = True,
-    **plan: Any,
-) -> None:
-    """Check a training bundle's settings and data; on the first fault exit with one line and code 1.
-
-    Args:
-        dataset_dir: folder in Decathlon layout.
-        fold: cross-validation fold, or "all".
-        channels: the bundle's input channels; the data must have as many.
-        labels: the bundle's labels by value; the data must have the same values.
-        strides: the network's strides per level and axis.
-        features: the network's feature channels per level.
-        mirror_axes: array axes that augmentation mirrors.
-        num_workers: loader processes, 0 or more.
-        seed: seed of the run, 0 or more.
-        positive: further settings that must be integers of at least 1, by name.
-        boolean: settings that must be true or false, by name; on a command line either spelling arrives.
-        verify: read every image and label, not only dataset.json.
-        **plan: arguments of :meth:`GrowthSchedule.plan`.
+def read_settings() -> SegmentationSettings:
+    """Parse the settings of the running config; on a fault exit with one line and code 1.
 
     Raises:
         SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
     """
     with one_line_config_errors():
-        check_numbers(positive, minimum=1)
-        check_numbers({"num_workers": num_workers, "seed": seed}, minimum=0)
-        check_switches(boolean)
-        _check_mirroring(_plan(**plan).patch_size, mirror_axes)
-        _check_network(strides, features, plan["total_stride"])
-        task = read_task(str(dataset_dir))
-        if len(task.channels) != len(channels):
-            raise DataError(f"{dataset_dir}: has the channels {task.channels}, the bundle takes {tuple(channels)}")
-        if sorted(task.labels) != sorted(int(value) for value in labels):
-            raise DataError(f"{dataset_dir}: has the labels {dict(task.labels)}, the bundle knows {dict(labels)}")
-        split_cases(task.cases, fold=fold)
-        if verify:
-            verify_cases(task)
+        return SegmentationSettings.parse(read_keys(SegmentationSettings.ids()))
 
 
-def check_network(network: nn.Module, *, in_channels: int, total_stride: Sequence[int], **plan: Any) -> None:
-    """Check that a network can be trained on the patches of a plan; on a fault exit with one line and code 1.
+def prepare(settings: SegmentationSettings) -> None:
+    """Check the data, seed all random numbers, and make network and trainer; on a fault exit with one line and code 1.
 
-    The network's own total stride and smallest patch count, where they are known.
+    Nothing is written before the data and the network have proved sound.
 
     Args:
-        network: as it is trained.
-        in_channels: input channels.
+        settings: of the running config.
+
+    Raises:
+        SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
+    """
+    with one_line_config_errors():
+        _check_data(settings)
+        set_determinism(seed=settings.seed)
+        _check_network(read_keys(["network"])["network"], settings)
+        trainer = read_keys(["train#trainer"])["train#trainer"]
+        trainer.state.resumable_run.check(trainer)
+
+
+def split_items(dataset_dir: str, *, fold: int | Literal["all"]) -> tuple[Items, Items]:
+    """Return what is trained on and what is validated on, as MONAI's dictionary transforms take it.
+
+    Args:
+        dataset_dir: folder in the Decathlon's or nnU-Net's raw layout.
+        fold: 0 to 4, or "all", which validates on what it trains on.
+
+    Raises:
+        SystemExit: a data set that can't be read, in one line; the fault's own error in a process that hosts the
+            bundle.
+    """
+    with one_line_config_errors():
+        training, validation = split_cases(read_task(dataset_dir).cases, fold=fold)
+        return [case.as_item() for case in training], [case.as_item() for case in validation]
+
+
+def cases_of(split: tuple[Items, Items], *, part: Literal["training", "validation"]) -> Items:
+    """Return one side of a split.
+
+    >>> cases_of(([{"image": "a.nii"}], [{"image": "b.nii"}]), part="validation")
+    [{'image': 'b.nii'}]
+    """
+    return split[("training", "validation").index(part)]
+
+
+def plan_growth(network: nn.Module, *, total_stride: Sequence[int], **plan: Any) -> GrowthSchedule:
+    """Plan the stages of a network, by its own total stride and smallest patch where they are known.
+
+    Args:
+        network: the plain one.
         total_stride: of a network of which no patch sizes are known.
-        **plan: the other arguments of :meth:`GrowthSchedule.plan`.
-
-    Raises:
-        SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
+        **plan: the other arguments of :meth:`GrowthSchedule.plan`; a `smallest_patch` of None means the network's.
     """
-    with one_line_config_errors():
-        rule = networks.patch_rule(network, default=total_stride)
-        plan = {**plan, "total_stride": rule.total_stride, "smallest_patch": rule.smallest_patch}
-        networks.check_network(network, _plan(**plan), in_channels=in_channels)
+    rule = networks.patch_rule(network, default=total_stride)
+    smallest = plan.pop("smallest_patch", None) or rule.smallest_patch
+    return GrowthSchedule.plan(total_stride=rule.total_stride, smallest_patch=smallest, **plan)
+
+
+def default_workers() -> int:
+    """Return how many loader processes a process of the run gets: half of its share of the cores, at most 8."""
+    return min(_MOST_WORKERS, (os.cpu_count() or 1) // (2 * idist.get_nproc_per_node()))
+
+
+def on_device(network: nn.Module, *, settings: SegmentationSettings) -> nn.Module:
+    """Move a network to the settings' device, on request into channels-last memory format."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    wanted = formats[2 + len(settings.patch_size)] if settings.channels_last else torch.preserve_format
+    return network.to(settings.device, memory_format=wanted)  # type: ignore[call-overload]
+
+
+def compiled(network: nn.Module, *, settings: SegmentationSettings) -> Any:
+    """Compile a network, once for each patch size, where the settings say so."""
+    return torch.compile(network, dynamic=False) if settings.compile else network
 
 
 def preprocess(**options: Any) -> PreprocessedDataset:
@@ -105,34 +143,28 @@ def preprocess(**options: Any) -> PreprocessedDataset:
         return PreprocessedDataset(**options)
 
 
-def check_resume(trainer: Any) -> None:
-    """Check that a trainer with a ResumableRun can go on from its checkpoint; else exit with one line and code 1.
-
-    Raises:
-        SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
-    """
-    with one_line_config_errors():
-        trainer.state.resumable_run.check(trainer)
+preprocess.__signature__ = inspect.signature(PreprocessedDataset)  # type: ignore[attr-defined]
 
 
-def _plan(**plan: Any) -> GrowthSchedule:
-    """Plan without the warning of merged stages, which comes with the schedule that is trained."""
+def _check_data(settings: SegmentationSettings) -> None:
+    folder = settings.dataset_dir
+    task = read_task(folder)
+    check_classes(task, folder=folder, channels=settings.channels, labels=settings.labels)
+    split_cases(task.cases, fold=settings.fold)
+    if settings.verify_data:
+        verify_cases(task)
+
+
+def _check_network(network: nn.Module, settings: SegmentationSettings) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return GrowthSchedule.plan(**plan)
-
-
-def _check_mirroring(patch_size: Sequence[int], mirror_axes: Any) -> None:
-    if not isinstance(mirror_axes, Sequence) or isinstance(mirror_axes, str):
-        raise ValueError(f"mirror_axes must be a list of axes, got {mirror_axes!r}")
-    AugmentationRecipe.nnunet(patch_size, mirror_axes=mirror_axes)
-
-
-def _check_network(strides: Sequence[Sequence[int]], features: Sequence[int], total_stride: Sequence[int]) -> None:
-    if not isinstance(features, Sequence) or len(features) != len(strides):
-        raise ValueError(f"features must have one entry per level ({len(strides)}), got {features}")
-    for number in features:
-        parse_int(number, name="features", minimum=1)
-    product = [math.prod(level[axis] for level in strides) for axis in range(len(strides[0]))]
-    if list(total_stride) != product:
-        raise ValueError(f"total_stride must be the product of the strides, {product}, got {list(total_stride)}")
+        warnings.simplefilter("ignore")  # of merged stages, which comes with the schedule that is trained
+        schedule = plan_growth(
+            network,
+            total_stride=settings.total_stride,
+            patch_size=settings.patch_size,
+            batch_size=settings.batch_size,
+            max_epochs=settings.planned_epochs,
+            curriculum=settings.curriculum,
+            axis_order=settings.axis_order,
+        )
+    networks.check_network(network, schedule, in_channels=len(settings.channels))

@@ -18,7 +18,7 @@ _HOMES = {
     "patchgd_preflight": "monai_patchgrow.bundle.patchgd.preflight",
     "patchgd_settings": "monai_patchgrow.bundle.patchgd.version_0_1",
     "patchgd_turns": "monai_patchgrow.bundle.patchgd.version_0_1",
-    "preflight": "monai_patchgrow.bundle.segmentation",
+    "preflight": "monai_patchgrow.bundle.version_0_1",
     "ranks": "monai_patchgrow.bundle.ranks",
 }
 

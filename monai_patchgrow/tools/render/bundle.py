@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from monai_patchgrow.bundle import known_keys
 from monai_patchgrow.files import whole_folder
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.arguments import format_size
@@ -90,7 +91,10 @@ def render_bundle(plan: SegmentationPlan, card: BundleCard) -> dict[str, str]:
         card: what the texts say beside it.
     """
     values = {"plan": plan, "card": card, "name": bundle_name(card), **_texts(plan)}
-    return render_templates(TEMPLATES, values)
+    return {
+        **render_templates(TEMPLATES, values),
+        "scripts/known_keys.py": Path(known_keys.__file__).read_text("utf-8"),
+    }
 
 
 def render_templates(folder: Path, values: Mapping[str, Any]) -> dict[str, str]:

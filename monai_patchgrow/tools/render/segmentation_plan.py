@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from monai_patchgrow.bundle.segmentation_settings import halved_weights
 from monai_patchgrow.schedules.arguments import Sizes
 
 __all__ = ["SCHEMES", "SegmentationPlan"]
@@ -129,23 +130,5 @@ class SegmentationPlan:
 
     @property
     def deep_supervision_weights(self) -> tuple[float, ...]:
-        """Weights of the decoder's levels, finest first: halved from one to the next, none for the coarsest.
-
-        Source: nnU-Net v2's default trainer.
-
-        >>> levels = {"strides": ((1,), (2,), (2,), (2,)), "kernel_sizes": ((3,),) * 4, "features": (4,) * 4}
-        >>> SegmentationPlan(
-        ...     dataset="demo",
-        ...     channels=("MRI",),
-        ...     labels={"0": "background"},
-        ...     patch_size=(8,),
-        ...     spacing=(1.0,),
-        ...     normalisation=({"scheme": "NoNormalization"},),
-        ...     batch_size=2,
-        ...     batch_dice=False,
-        ...     **levels,
-        ... ).deep_supervision_weights
-        (0.6666666666666666, 0.3333333333333333)
-        """
-        halves = [0.5**level for level in range(max(1, len(self.strides) - 2))]
-        return tuple(half / sum(halves) for half in halves)
+        """Weights of the decoder's levels in training, finest first."""
+        return halved_weights(len(self.strides))

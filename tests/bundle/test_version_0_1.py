@@ -1,4 +1,4 @@
-"""preflight: every wrong setting and every unsound file ends in one line and exit status 1."""
+"""What old JSON calls, preflight: every wrong setting and every unsound file ends in one line and exit status 1."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_patchgrow.bundle.segmentation import preflight
+from monai_patchgrow.bundle.version_0_1 import preflight
 
 SETTINGS = {
     "fold": 0,
@@ -127,7 +127,7 @@ def test_other_channels(phantom_task):
 def test_other_labels(phantom_task):
     assert fault(phantom_task, labels={"0": "background", "1": "organ"}) == (
         f"{phantom_task}: has the labels {{0: 'background', 1: 'head', 2: 'tail'}}, "
-        "the bundle knows {'0': 'background', '1': 'organ'}"
+        "the bundle knows {0: 'background', 1: 'organ'}"
     )
 
 
@@ -199,7 +199,7 @@ def test_exit_status_is_one(tmp_path):
     ("axes", "line"),
     [
         ([3], "mirror_axes must be one of (0, 1, 2), got 3"),
-        ("[0, 1", "mirror_axes must be a list of axes, got '[0, 1'"),
+        ("[0, 1", "mirror_axes must be a list, got '[0, 1'"),
     ],
 )
 def test_axes_that_can_t_be_mirrored(phantom_task, axes, line):

@@ -1,0 +1,246 @@
+"""The settings of a segmentation bundle's training, parsed once from the flat keys of its config."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+
+from monai_patchgrow.bundle.plain_settings import (
+    LARGEST_SEED,
+    parse_device,
+    parse_folder,
+    parse_list,
+    parse_number,
+    parse_switch,
+)
+from monai_patchgrow.bundle.segmentation_classes import parse_channels, parse_labels, parse_normalisation
+from monai_patchgrow.schedules import GrowthSchedule
+from monai_patchgrow.schedules.arguments import Sizes, parse_int, parse_sizes
+from monai_patchgrow.transforms import AugmentationRecipe
+
+__all__ = ["SegmentationSettings", "halved_weights"]
+
+_FEWEST_LEVELS = 3  # of MONAI's DynUNet
+_ID = MappingProxyType({"max_epochs": "train#trainer#max_epochs"})  # MONAI's consumers set it there
+_ORIENTATION = ({"L", "R"}, {"A", "P"}, {"I", "S"})
+_SWITCHES = ("resume", "verify_data", "channels_last", "compile", "augment", "batch_dice")
+_FOLDERS = ("dataset_dir", "output_dir", "ckpt_dir", "cache_dir")
+_COUNTS = ("batch_size", "max_epochs", "planned_epochs", "iterations_per_epoch", "val_interval")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationSettings:
+    """What a training is told, each value checked; ``print`` shows one per line.
+
+    Sizes are voxels per array axis, (x, y, z) or (x, y); the bundle's card says what each setting means.
+
+    >>> SegmentationSettings.ids()[:3]
+    ['dataset_dir', 'output_dir', 'ckpt_dir']
+    """
+
+    dataset_dir: str
+    output_dir: str
+    ckpt_dir: str
+    cache_dir: str
+    curriculum: str
+    patch_size: Sizes
+    total_stride: Sizes
+    axis_order: Sizes
+    batch_size: int
+    max_epochs: int
+    planned_epochs: int
+    iterations_per_epoch: int
+    val_interval: int
+    fold: int | Literal["all"]
+    seed: int
+    learning_rate: float
+    batch_dice: bool
+    deep_supervision_weights: tuple[float, ...]
+    augment: bool
+    mirror_axes: Sizes
+    channels: tuple[str, ...]
+    labels: Mapping[int, str]
+    spacing: tuple[float, ...]
+    orientation: str
+    normalisation: tuple[Mapping[str, Any], ...]
+    strides: tuple[Sizes, ...]
+    kernel_sizes: tuple[Sizes, ...]
+    features: Sizes
+    resume: bool
+    verify_data: bool
+    num_workers: int
+    cache_memory_gib: float | None
+    device: torch.device
+    amp: bool
+    channels_last: bool
+    compile: bool
+
+    @classmethod
+    def ids(cls) -> list[str]:
+        """Where the config has the settings, in the order of the fields."""
+        return [_ID.get(field.name, field.name) for field in fields(cls)]
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> SegmentationSettings:
+        """Parse the values of a config's keys.
+
+        Args:
+            values: by id, as :meth:`ids` lists them. None for `deep_supervision_weights` means nnU-Net's, for `amp` a
+                GPU's default, for `cache_memory_gib` half of what is free.
+
+        Raises:
+            ValueError: a value that can't be used, in one line that names its key.
+        """
+        raw = {field.name: values[_ID.get(field.name, field.name)] for field in fields(cls)}
+        parsed: dict[str, Any] = {name: parse_folder(raw[name], name=name) for name in _FOLDERS}
+        parsed |= {name: parse_int(raw[name], name=name, minimum=1) for name in _COUNTS}
+        parsed |= {name: parse_switch(raw[name], name=name) for name in _SWITCHES}
+        parsed |= _plan(raw)
+        return cls(**{**parsed, **_network(raw), **_data(raw), **_machine(raw)})
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether the device is a GPU."""
+        return self.device.type == "cuda"
+
+    @property
+    def num_heads(self) -> int:
+        """Decoder levels below the finest that get a head in training."""
+        return len(self.deep_supervision_weights) - 1
+
+    @property
+    def class_names(self) -> list[str]:
+        """Of the labels above background, in order."""
+        return list(self.labels.values())[1:]
+
+    @property
+    def resumed(self) -> dict[str, Any]:
+        """What a run that is resumed must have in common with the one before, beside its epochs."""
+        return {"fold": self.fold, "patch_size": list(self.patch_size), "batch_size": self.batch_size}
+
+    @property
+    def outputs(self) -> list[str]:
+        """Files and folders that a run writes beside its checkpoint."""
+        return [f"{self.ckpt_dir}/model.pt", f"{self.output_dir}/history.jsonl", f"{self.output_dir}/tensorboard"]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{field.name:25} {getattr(self, field.name)}" for field in fields(self))
+
+
+def halved_weights(num_levels: int) -> tuple[float, ...]:
+    """Weights of the decoder's levels, finest first: halved from one to the next, none for the coarsest.
+
+    Source: nnU-Net v2's default trainer.
+
+    Args:
+        num_levels: of the network.
+
+    >>> halved_weights(4)
+    (0.6666666666666666, 0.3333333333333333)
+    """
+    halves = [0.5**level for level in range(max(1, num_levels - 2))]
+    return tuple(half / sum(halves) for half in halves)
+
+
+def _plan(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What stages and augmentation follow from."""
+    names = ("patch_size", "total_stride", "batch_size", "curriculum", "axis_order")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of merged stages, which comes with the schedule that is trained
+        schedule = GrowthSchedule.plan(max_epochs=raw["planned_epochs"], **{name: raw[name] for name in names})
+    mirror_axes = parse_list(raw["mirror_axes"], name="mirror_axes")
+    AugmentationRecipe.nnunet(schedule.patch_size, mirror_axes=mirror_axes)
+    return {
+        "curriculum": raw["curriculum"],
+        "patch_size": schedule.patch_size,
+        "total_stride": parse_sizes(raw["total_stride"], name="total_stride"),
+        "axis_order": tuple(raw["axis_order"]),
+        "mirror_axes": mirror_axes,
+        "learning_rate": parse_number(raw["learning_rate"], name="learning_rate", above=0),
+    }
+
+
+def _network(raw: Mapping[str, Any]) -> dict[str, Any]:
+    axes = len(raw["patch_size"])
+    strides = _levels(raw, "strides", axes)
+    features = parse_list(raw["features"], name="features")
+    if len(features) != len(strides):
+        raise ValueError(f"features must have one entry per level ({len(strides)}), got {raw['features']}")
+    product = [math.prod(level[axis] for level in strides) for axis in range(axes)]
+    if list(raw["total_stride"]) != product:
+        raise ValueError(f"total_stride must be the product of the strides, {product}, got {raw['total_stride']}")
+    kernels = _levels(raw, "kernel_sizes", axes, num_levels=len(strides))
+    if not all(size % 2 for kernel in kernels for size in kernel):
+        raise ValueError(f"kernel_sizes must be odd, got {raw['kernel_sizes']}")
+    return {
+        "strides": strides,
+        "kernel_sizes": kernels,
+        "features": tuple(parse_int(number, name="features", minimum=1) for number in features),
+        "deep_supervision_weights": _weights(raw["deep_supervision_weights"], len(strides)),
+    }
+
+
+def _levels(raw: Mapping[str, Any], name: str, axes: int, *, num_levels: int | None = None) -> tuple[Sizes, ...]:
+    """Sizes per level of the network and axis."""
+    levels = tuple(parse_sizes(level, name=name) for level in parse_list(raw[name], name=name))
+    if len(levels) < _FEWEST_LEVELS or num_levels not in (None, len(levels)):
+        wanted = f"{_FEWEST_LEVELS} or more" if num_levels is None else num_levels
+        raise ValueError(f"{name} must have one entry per level ({wanted}), got {len(levels)}: {raw[name]}")
+    if any(len(level) != axes for level in levels):
+        raise ValueError(f"{name} must have {axes} axes on every level, as patch_size, got {raw[name]}")
+    return levels
+
+
+def _weights(value: Any, num_levels: int) -> tuple[float, ...]:
+    name = "deep_supervision_weights"
+    if value is None:
+        return halved_weights(num_levels)
+    weights = parse_list(value, name=name)
+    if not 1 <= len(weights) < num_levels:
+        raise ValueError(
+            f"{name} must have 1 to {num_levels - 1} entries, finest level first, for {num_levels} levels, got {value}"
+        )
+    weights = tuple(parse_number(weight, name=name, minimum=0) for weight in weights)
+    if weights[0] == 0:
+        raise ValueError(f"{name} must start with a number above 0, that of the output, got {value}")
+    return weights
+
+
+def _data(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What the cases are, and how they are prepared."""
+    spacing = parse_list(raw["spacing"], name="spacing", length=len(raw["patch_size"]))
+    channels, codes = parse_channels(raw["channels"]), raw["orientation"]
+    if not isinstance(codes, str) or any(len(pair & set(codes)) != 1 for pair in _ORIENTATION) or len(codes) != 3:
+        raise ValueError(f"orientation must have a letter each of LR, AP and IS, as RAS, got {codes!r}")
+    return {
+        "channels": channels,
+        "labels": parse_labels(raw["labels"]),
+        "spacing": tuple(parse_number(mm, name="spacing", above=0) for mm in spacing),
+        "orientation": codes,
+        "normalisation": parse_normalisation(raw["normalisation"], num_channels=len(channels)),
+        "fold": _fold(raw["fold"]),
+    }
+
+
+def _fold(value: Any) -> int | Literal["all"]:
+    if isinstance(value, bool) or value not in (*range(5), "all") or isinstance(value, float):
+        raise ValueError(f"fold must be one of 0 to 4 or 'all', got {value!r}")
+    return value
+
+
+def _machine(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Where and how it runs, and from which random numbers."""
+    device, memory = parse_device(raw["device"]), raw["cache_memory_gib"]
+    return {
+        "seed": parse_int(raw["seed"], name="seed", minimum=0, maximum=LARGEST_SEED),
+        "num_workers": parse_int(raw["num_workers"], name="num_workers", minimum=0),
+        "cache_memory_gib": None if memory is None else parse_number(memory, name="cache_memory_gib", minimum=0),
+        "device": device,
+        "amp": device.type == "cuda" if raw["amp"] is None else parse_switch(raw["amp"], name="amp"),
+    }
