@@ -89,7 +89,7 @@ class _Keys:
         # An override may give the config all keys of another program of the bundle: `run` tells which one it is.
         runs = [str(file.get("run")).replace("#", "::") == str(config.get("run")) for file in programs]
         self.own = [file for file, is_run in zip(programs, runs, strict=True) if is_run] or programs
-        self.others = files  # a key that is not known is in none of its own
+        self.others = {name: one for name, one in files.items() if one in programs or not set(one) <= set(config)}
 
     def unknown(self) -> Iterator[str]:
         """Yield a line for each key that nobody knows."""
