@@ -112,7 +112,7 @@ def test_without_resampling_labels_are_exact(kind, tmp_path):
 @pytest.mark.parametrize("section", ["inference.json", "evaluate.json"])
 def test_logits_are_brought_back_linearly_not_by_splines(task, modes, section, tmp_path):
     folder = BUNDLE.with_name(f"{task}_segmentation_patchgrow") / "configs"
-    config = ConfigParser(ConfigParser.load_config_file(folder / section))
+    config = ConfigParser({**ConfigParser.load_config_file(folder / section), "bundle_root": str(folder.parent)})
     prefix, image_prefix = ("", "") if section == "inference.json" else ("validate#", "image_")
     nib.save(nib.Nifti1Image(ball_and_bar(), np.diag([0.8, 1.2, 1.5, 1.0])), tmp_path / "case.nii.gz")
     item = config.get_parsed_content(f"{prefix}{image_prefix}preprocessing")({"image": tmp_path / "case.nii.gz"})
