@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from monai_patchgrow.bundle import known_keys
+from monai_patchgrow import bundle
 from monai_patchgrow.files import whole_folder
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.arguments import format_size
@@ -23,6 +23,7 @@ __all__ = ["BundleCard", "bundle_name", "default_schedule", "render_bundle", "re
 TEMPLATES = Path(__file__).parent / "templates" / "segmentation"
 """The templates: Jinja2 in all files but code and licence."""
 
+_KNOWN_KEYS = Path(bundle.__file__).with_name("known_keys.py")  # read, not imported: that would wait for torch
 _PARTS = "parts"  # what templates include: no files of a bundle
 _VERBATIM = (".py", "")  # suffixes of code, and of LICENSE
 _MAX_EPOCHS = 1000  # nnU-Net's, and the bundles'
@@ -93,7 +94,7 @@ def render_bundle(plan: SegmentationPlan, card: BundleCard) -> dict[str, str]:
     values = {"plan": plan, "card": card, "name": bundle_name(card), **_texts(plan)}
     return {
         **render_templates(TEMPLATES, values),
-        "scripts/known_keys.py": Path(known_keys.__file__).read_text("utf-8"),
+        "scripts/known_keys.py": _KNOWN_KEYS.read_text("utf-8"),
     }
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from monai_patchgrow.bundle.segmentation_settings import halved_weights
 from monai_patchgrow.schedules.arguments import Sizes
 
 __all__ = ["SCHEMES", "SegmentationPlan"]
@@ -129,6 +128,6 @@ class SegmentationPlan:
         return not alone and all(entry == settings[0] for entry in settings)
 
     @property
-    def deep_supervision_weights(self) -> tuple[float, ...]:
-        """Weights of the decoder's levels in training, finest first."""
-        return halved_weights(len(self.strides))
+    def supervised_levels(self) -> int:
+        """Levels of the decoder whose output the loss counts: all but the coarsest, as nnU-Net v2's trainer has it."""
+        return max(1, len(self.strides) - 2)
