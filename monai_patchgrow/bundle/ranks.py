@@ -17,9 +17,10 @@ import torch.distributed as dist
 from monai_patchgrow.bundle.one_line import one_line_errors
 from monai_patchgrow.bundle.peer_watch import PeerWatch
 
-__all__ = ["check_ranks", "join_ranks", "leave_ranks"]
+__all__ = ["check_ranks", "default_workers", "join_ranks", "leave_ranks"]
 
 _watch: PeerWatch | None = None
+_MOST_WORKERS = 8
 
 
 def join_ranks(*, timeout: float, batch_size: Any = None) -> None:
@@ -95,6 +96,11 @@ def check_ranks(
                 if values != ranks[0][name]:
                     difference = _difference(ranks[0][name], values, rank)
                     raise ValueError(f"{name}: {difference}: give every rank the same data and settings")
+
+
+def default_workers() -> int:
+    """Return how many loader processes a process of the run gets: half of its share of the cores, at most 8."""
+    return min(_MOST_WORKERS, (os.cpu_count() or 1) // (2 * idist.get_nproc_per_node()))
 
 
 def _connect(timeout: timedelta) -> None:

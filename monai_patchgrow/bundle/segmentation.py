@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import os
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import ignite.distributed as idist
 import torch
 from monai.utils import set_determinism
 from torch import nn
 
 from monai_patchgrow import networks
 from monai_patchgrow.bundle.one_line import one_line_config_errors
-from monai_patchgrow.bundle.ranks import leave_ranks
+from monai_patchgrow.bundle.ranks import default_workers, leave_ranks
 from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys
 from monai_patchgrow.bundle.segmentation_classes import check_classes
 from monai_patchgrow.bundle.segmentation_settings import SegmentationSettings
@@ -41,7 +39,6 @@ __all__ = [
     "split_items",
 ]
 
-_MOST_WORKERS = 8
 
 Items = list[dict[str, Any]]
 
@@ -111,11 +108,6 @@ def plan_growth(network: nn.Module, *, total_stride: Sequence[int], **plan: Any)
     rule = networks.patch_rule(network, default=total_stride)
     smallest = plan.pop("smallest_patch", None) or rule.smallest_patch
     return GrowthSchedule.plan(total_stride=rule.total_stride, smallest_patch=smallest, **plan)
-
-
-def default_workers() -> int:
-    """Return how many loader processes a process of the run gets: half of its share of the cores, at most 8."""
-    return min(_MOST_WORKERS, (os.cpu_count() or 1) // (2 * idist.get_nproc_per_node()))
 
 
 def on_device(network: nn.Module, *, settings: SegmentationSettings) -> nn.Module:

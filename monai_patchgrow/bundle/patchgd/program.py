@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -27,7 +26,7 @@ from monai_patchgrow.bundle.patchgd.network import build_encoder, build_head, lo
 from monai_patchgrow.bundle.patchgd.preflight import run_engine
 from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings, DataKind
 from monai_patchgrow.bundle.plain_settings import parse_folder
-from monai_patchgrow.bundle.ranks import check_ranks, join_ranks, leave_ranks
+from monai_patchgrow.bundle.ranks import check_ranks, default_workers, join_ranks, leave_ranks
 from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys, running_parser
 from monai_patchgrow.data.synthetic.ultramnist import UltraMNIST
 from monai_patchgrow.engines.patchgd.exactness import active_dropout
@@ -65,7 +64,6 @@ __all__ = [
     "warm_up_schedule",
 ]
 
-_MOST_WORKERS = 8
 
 Split = tuple[Any, Any]
 
@@ -234,11 +232,6 @@ def check_same(settings: ClassificationSettings, *, schedule: GrowthSchedule, tr
 def share_of_rank(dataset: Any) -> Dataset[Any]:
     """The part of a data set that this process of the run validates on."""
     return Subset(dataset, range(idist.get_rank(), len(dataset), idist.get_world_size()))
-
-
-def default_workers() -> int:
-    """How many loader processes a process of the run gets: half of its share of the cores, at most 8."""
-    return min(_MOST_WORKERS, (os.cpu_count() or 1) // (2 * idist.get_nproc_per_node()))
 
 
 def _known(value: Any) -> Any:
