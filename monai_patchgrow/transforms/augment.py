@@ -10,13 +10,11 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from monai_patchgrow.transforms.axis_maps import blur_matrices, coarsening_matrices, map_axes
+from monai_patchgrow.transforms.axis_maps import SMALLEST_DIVISOR, blur_matrices, coarsening_matrices, map_axes
 from monai_patchgrow.transforms.drawn_augmentation import Affected, Augmentation, draw_augmentation
 from monai_patchgrow.transforms.recipe import AugmentationRecipe
 
 __all__ = ["BatchAugmentation", "augment_patches"]
-
-_SMALLEST_DIVISOR = 1e-7
 
 
 @torch.no_grad()
@@ -88,13 +86,13 @@ def _scale_contrast(rows: Tensor, factor: Tensor) -> Tensor:
 def _apply_gamma(rows: Tensor, gamma: Tensor, *, inverted: bool = False) -> Tensor:
     """Gamma, on the voxels' height above a row's lowest one, or inverted, on their depth below its highest one."""
     low, high, mean = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True), rows.mean(1, keepdim=True)
-    bent = (high - rows if inverted else rows - low).div_((high - low).clamp(min=_SMALLEST_DIVISOR))
+    bent = (high - rows if inverted else rows - low).div_((high - low).clamp(min=SMALLEST_DIVISOR))
     bent.log_().mul_(gamma).exp_()  # a power, in a fifth of pow's time
     # The inverted image's sign is turned back here, on the way to the old range.
     bent.sub_(bent.mean(1, keepdim=True)).mul_(low - high if inverted else high - low)
     # Norms in place of deviations: both have the same number of voxels.
     old, new = (torch.linalg.vector_norm(centred, dim=1, keepdim=True) for centred in (rows - mean, bent))
-    return torch.addcmul(mean, bent, old / new.clamp(min=_SMALLEST_DIVISOR))
+    return torch.addcmul(mean, bent, old / new.clamp(min=SMALLEST_DIVISOR))
 
 
 def _mirror(tensors: Sequence[Tensor], mirror: Tensor) -> None:

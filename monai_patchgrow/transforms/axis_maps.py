@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-__all__ = ["blur_matrices", "coarsening_matrices", "map_axes"]
+__all__ = ["SMALLEST_DIVISOR", "blur_matrices", "coarsening_matrices", "map_axes"]
+
+SMALLEST_DIVISOR = 1e-7
+"""What keeps a division by a width or deviation of 0 finite."""
 
 _KERNEL_SIGMAS = 6  # width of nnU-Net's blur kernel
-_SMALLEST_DIVISOR = 1e-7
 
 
 def map_axes(make: Callable[[Tensor, int], Tensor], spatial: Sequence[int], rows: Tensor, values: Tensor) -> Tensor:
@@ -49,7 +51,7 @@ def blur_matrices(sigma: Tensor, length: int) -> Tensor:
     positions = torch.arange(1 - length, 2 * length - 1, device=sigma.device)
     distance = positions - positions[length - 1 : 2 * length - 1, None]
     # A sigma of 0 would divide 0 by 0 on the diagonal; a tiny one leaves the voxel as it is.
-    weights = torch.exp(-0.5 * (distance / sigma.clamp(min=_SMALLEST_DIVISOR)) ** 2) * (distance.abs() <= radius)
+    weights = torch.exp(-0.5 * (distance / sigma.clamp(min=SMALLEST_DIVISOR)) ** 2) * (distance.abs() <= radius)
     # ... whose outer thirds fold back about the first and the last voxel, which are not doubled ("reflect", as scipy's
     # "mirror"): hence the padding by one.
     before, inside, behind = weights.split([length - 1, length, length - 1], dim=2)
