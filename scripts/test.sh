@@ -33,7 +33,8 @@ check "ruff format" "$python" -m ruff format --check .
 as_version=$("$python" -c 'import sys; print("3.%d" % max(11, sys.version_info[1]))')
 check "mypy" "$python" -m mypy --python-version "$as_version"
 check "doctests" doctests
-check "tests" "$python" -m pytest --timeout 300 "$@"
+# Most tests wait for processes that import MONAI: one worker per core, each with whole files, whose fixtures train bundles.
+check "tests" "$python" -m pytest --timeout 300 -n logical --maxprocesses 4 --dist loadfile "$@"
 
 echo
 if [ ${#failed[@]} -gt 0 ]; then
