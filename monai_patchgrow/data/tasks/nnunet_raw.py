@@ -37,7 +37,7 @@ def read_nnunet_raw(folder: Path, content: dict[str, Any]) -> DecathlonTask:
     for key in (names, "labels", "file_ending"):
         if key not in content:
             raise json_error(folder, f'no "{key}" in it; needed are "channel_names", "labels" and "file_ending"')
-    if (ending := content["file_ending"]) not in _FILE_ENDINGS:
+    if (ending := _dotted(content["file_ending"])) not in _FILE_ENDINGS:
         raise json_error(folder, f'"file_ending" is {ending!r}: only .nii.gz and .nii are read; convert the images')
     channels = tuple(parse_names(folder, content, names).values())
     labels = _parse_labels(folder, content["labels"])
@@ -46,10 +46,15 @@ def read_nnunet_raw(folder: Path, content: dict[str, Any]) -> DecathlonTask:
     else:
         cases = _find_cases(folder, ending, channels)
     count = content.get("numTraining", len(cases))
-    if count != len(cases):
+    if str(count) != str(len(cases)):
         raise json_error(folder, f'"numTraining" is {count}, but there are {len(cases)} cases: is one missing?')
     ordered = tuple(sorted(cases, key=lambda case: case.name))
     return DecathlonTask(str(content.get("name", folder.name)), channels, labels, ordered)
+
+
+def _dotted(ending: Any) -> str:
+    """A file ending with its dot, without which some write it."""
+    return "." + str(ending).removeprefix(".")
 
 
 def _parse_labels(folder: Path, labels: Any) -> dict[int, str]:

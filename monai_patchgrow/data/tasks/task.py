@@ -63,7 +63,7 @@ def read_json(folder: Path) -> Any:
     if not (path := folder / "dataset.json").is_file():
         raise DataError(f"{folder}: no dataset.json; needed are dataset.json, imagesTr and labelsTr")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a byte order mark first
     except (OSError, ValueError) as error:
         raise json_error(folder, f"not valid JSON ({error})") from None
 

@@ -123,7 +123,7 @@ def _normalisation(scheme: str, *, masked: bool, figures: Mapping[str, float]) -
 
 def _read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))  # some editors put a mark first
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: can't be read as JSON ({error})") from None
     if not isinstance(content, dict):

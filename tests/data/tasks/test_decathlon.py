@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import nibabel as nib
 import pytest
 
-from monai_patchgrow.data import DataError, read_task
+from monai_patchgrow.data import DataError, read_task, verify_cases
 
 
 def change_json(folder, change):
@@ -117,3 +119,57 @@ def test_file_that_is_not_there(task_dir, key, folder):
 def test_duplicate_case(task_dir):
     change_json(task_dir, lambda content: content["training"].append(content["training"][2]))
     assert '"training" lists case phantom_002 twice' in error_of(read_task, task_dir)
+
+
+# nnU-Net v1, whose dataset.json is the Decathlon's
+
+
+def as_version_1(folder, *, channels=1):
+    for path in list((folder / "imagesTr").iterdir()):
+        stem = path.name.removesuffix(".nii.gz")
+        for number in range(channels):
+            shutil.copy(path, path.with_name(f"{stem}_{number:04d}.nii.gz"))
+        path.unlink()
+    names = {str(number): f"channel {number}" for number in range(channels)}
+    change_json(folder, lambda content: content.update(modality=names))
+    return folder
+
+
+def test_version_1_with_one_channel(task_dir):
+    case = read_task(as_version_1(task_dir)).cases[2]
+    assert (case.name, case.image) == ("phantom_002", task_dir / "imagesTr" / "phantom_002_0000.nii.gz")
+    verify_cases(read_task(task_dir))
+
+
+def test_version_1_with_two_channels(task_dir):
+    case = read_task(as_version_1(task_dir, channels=2)).cases[2]
+    assert case.images == tuple(task_dir / "imagesTr" / f"phantom_002_000{number}.nii.gz" for number in (0, 1))
+    verify_cases(read_task(task_dir))
+
+
+def test_version_1_keeps_the_names_and_so_the_folds(phantom_task, task_dir):
+    assert names(read_task(as_version_1(task_dir)).cases) == names(read_task(phantom_task).cases)
+
+
+def test_version_1_without_one_of_its_channels(task_dir):
+    missing = as_version_1(task_dir, channels=2) / "imagesTr" / "phantom_002_0001.nii.gz"
+    missing.unlink()
+    assert error_of(read_task, task_dir) == (
+        f"{missing}: no such file, a channel of the case phantom_002 in nnU-Net v1's layout"
+    )
+
+
+def test_version_1_uncompressed(task_dir):
+    for folder in ("imagesTr", "labelsTr"):
+        for path in list((task_dir / folder).iterdir()):
+            nib.save(nib.load(path), path.with_suffix(""))
+            path.unlink()
+    entries = [{key: value.removesuffix(".gz") for key, value in entry.items()} for entry in entries_of(task_dir)]
+    change_json(task_dir, lambda content: content.update(training=entries))
+    for path in list((task_dir / "imagesTr").iterdir()):
+        path.rename(path.with_name(f"{path.stem}_0000.nii"))
+    assert read_task(task_dir).cases[0].image.name == "phantom_000_0000.nii"
+
+
+def entries_of(folder):
+    return json.loads((folder / "dataset.json").read_text())["training"]
