@@ -60,15 +60,16 @@ def phantom(directory: str, num_cases: int = 40, seed: int = 0) -> str:
     return str(write_phantom_task(directory, num_cases=num_cases, seed=seed))
 
 
-def verify_data(dataset_dir: str) -> str:
+def verify_data(dataset_dir: str, trust_label_voxels: bool = False) -> str:
     """Read every image and label of a Decathlon folder; the first fault is named, and the exit code is 1.
 
     Args:
         dataset_dir: folder with dataset.json, imagesTr and labelsTr
+        trust_label_voxels: take labels of their image's shape as they are, whatever their headers say
     """
     from monai_patchgrow.tools.verify_data import verify_data as verify
 
-    return verify(dataset_dir)
+    return verify(dataset_dir, trust_label_voxels=trust_label_voxels)
 
 
 def quickstart(

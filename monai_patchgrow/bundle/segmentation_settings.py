@@ -29,7 +29,7 @@ __all__ = ["SegmentationSettings", "halved_weights"]
 _FEWEST_LEVELS = 3  # of MONAI's DynUNet
 _ID = MappingProxyType({"max_epochs": "train#trainer#max_epochs"})  # MONAI's consumers set it there
 _ORIENTATION = ({"L", "R"}, {"A", "P"}, {"I", "S"})
-_SWITCHES = ("resume", "verify_data", "channels_last", "compile", "augment", "batch_dice")
+_SWITCHES = ("resume", "verify_data", "trust_label_voxels", "channels_last", "compile", "augment", "batch_dice")
 _FOLDERS = ("dataset_dir", "output_dir", "ckpt_dir", "cache_dir")
 _COUNTS = ("batch_size", "max_epochs", "planned_epochs", "iterations_per_epoch", "val_interval")
 
@@ -74,6 +74,7 @@ class SegmentationSettings:
     features: Sizes
     resume: bool
     verify_data: bool
+    trust_label_voxels: bool
     num_workers: int
     cache_memory_gib: float | None
     device: torch.device

@@ -1,6 +1,8 @@
 """Floor 2: where do patches come from? Its folders: tasks, loading, tiles, synthetic."""
 
 from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.data.loading.image_grid import OnImageGridd
+from monai_patchgrow.data.loading.nifti import NiftiReader, load_images
 from monai_patchgrow.data.loading.preprocessed import PreprocessedDataset
 from monai_patchgrow.data.loading.rank_share import cases_of_rank
 from monai_patchgrow.data.loading.seeded import SeededDataLoader
@@ -14,7 +16,7 @@ from monai_patchgrow.data.tasks.folds import split_cases
 from monai_patchgrow.data.tasks.labelled_images import find_images, read_labelled_images, split_images
 from monai_patchgrow.data.tasks.labels_csv import read_slides_csv
 from monai_patchgrow.data.tasks.task import Case, DecathlonTask
-from monai_patchgrow.data.tasks.verification import verify_cases
+from monai_patchgrow.data.tasks.verification import find_problems, verify_cases
 from monai_patchgrow.data.tiles.array import ArrayTiles, MemmapTiles, ZarrTiles
 from monai_patchgrow.data.tiles.constant import merge_constant_patches
 from monai_patchgrow.data.tiles.items import PaintBackgroundd, collate_tiles
@@ -33,6 +35,8 @@ __all__ = [
     "DataError",
     "DecathlonTask",
     "MemmapTiles",
+    "NiftiReader",
+    "OnImageGridd",
     "OpenImaged",
     "PaintBackgroundd",
     "PaintedTiles",
@@ -53,6 +57,8 @@ __all__ = [
     "coarse_thumbnail",
     "collate_tiles",
     "find_images",
+    "find_problems",
+    "load_images",
     "merge_constant_patches",
     "open_tiles",
     "phantom_case",

@@ -9,15 +9,17 @@ import nibabel as nib
 import numpy as np
 
 from monai_patchgrow.data import Case, read_task, verify_cases
+from monai_patchgrow.data.tasks.nifti_header import mm_per_unit
 
 __all__ = ["verify_data"]
 
 
-def verify_data(dataset_dir: str | os.PathLike[str]) -> str:
+def verify_data(dataset_dir: str | os.PathLike[str], *, trust_label_voxels: bool = False) -> str:
     """Check a folder in Decathlon's or nnU-Net's layout, every voxel of it, and describe it.
 
     Args:
         dataset_dir: folder with dataset.json, imagesTr and labelsTr.
+        trust_label_voxels: a label with its image's shape belongs to the image's voxels, whatever its header says.
 
     Returns:
         A few lines to print: name, number of cases, channels, labels, and the range of shapes (voxels) and
@@ -38,7 +40,7 @@ def verify_data(dataset_dir: str | os.PathLike[str]) -> str:
         spacing   1 x 1 x 1.5 mm
     """
     task = read_task(dataset_dir)
-    verify_cases(task)
+    verify_cases(task, trust_label_voxels=trust_label_voxels)
     shapes, spacings = zip(*(_read_geometry(case) for case in task.cases), strict=True)
     rows = (
         ("channels", ", ".join(f"{number} {name}" for number, name in enumerate(task.channels))),
@@ -52,7 +54,9 @@ def verify_data(dataset_dir: str | os.PathLike[str]) -> str:
 
 def _read_geometry(case: Case) -> tuple[tuple[float, ...], tuple[float, ...]]:
     header: Any = nib.load(case.images[0]).header  # nibabel's types do not know which format it is
-    return header.get_data_shape()[:3], header.get_zooms()[:3]
+    shape, factor = header.get_data_shape()[:3], mm_per_unit(header)
+    zooms = tuple(zoom * factor for zoom in header.get_zooms()[:3])
+    return (*shape, 1)[:3], (*zooms, 1.0)[:3]  # a slice is a volume of one
 
 
 def _format_range(sizes: tuple[tuple[float, ...], ...]) -> str:

@@ -142,10 +142,10 @@ class PreprocessedDataset(PreparedDataset):
         try:
             made = convert_to_tensor(self.apply_deterministic(deepcopy(item)), convert_numeric=False, track_meta=False)
             made = _map_leaves(made, _plain)
-        except DataError as error:
-            return str(error)
         except Exception as error:
             cause = error.__cause__ or error  # MONAI's own error tells an object's address, not the reason
+            if isinstance(cause, DataError):
+                return str(cause)
             return f"{_case_file(item) or item}: {type(cause).__name__} in preprocessing: {cause}"
         return _save(made, file)
 

@@ -234,8 +234,28 @@ def test_channel_of_another_shape(task_dir):
 
 def test_channel_of_another_affine(task_dir):
     path = task_dir / "imagesTr" / "phantom_004_0001.nii.gz"
-    rewrite(path, shift_mm=0.01)
-    assert verify_error(task_dir) == f"{path}: affine is 0.01 mm off that of phantom_004_0000.nii.gz: resample it"
+    rewrite(path, shift_mm=0.6)
+    assert verify_error(task_dir) == f"{path}: affine is 1 voxels off that of phantom_004_0000.nii.gz: resample it"
+
+
+def test_a_channel_may_be_blank_but_not_all(task_dir):
+    one, other = (task_dir / "imagesTr" / f"phantom_004_000{number}.nii.gz" for number in (0, 1))
+    rewrite(one, voxels=np.zeros((16, 16, 10), np.int16))
+    verify_cases(read_task(task_dir))
+    rewrite(other, voxels=np.zeros((16, 16, 10), np.int16))
+    assert verify_error(task_dir) == f"{one}: all voxels are 0: leave the case out of dataset.json"
+
+
+@pytest.mark.parametrize("change", [{"file_ending": "nii.gz"}, {"numTraining": "12"}], ids=str)
+def test_spellings_that_people_have(task_dir, change):
+    change_json(task_dir, **change)
+    assert len(read_task(task_dir).cases) == 12
+
+
+def test_a_byte_order_mark_is_no_fault(task_dir):
+    path = task_dir / "dataset.json"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert len(read_task(task_dir).cases) == 12
 
 
 def test_two_channels_in_a_file_of_one(task_dir):

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_patchgrow.data import DataError, DecathlonTask, read_task, verify_cases
+from monai_patchgrow.data import DataError, DecathlonTask, find_problems, read_task, verify_cases
 
 
 def change_json(folder, change):
@@ -59,10 +59,16 @@ def test_nothing_is_printed_off_a_terminal(phantom_task, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_slice_must_be_a_volume_of_one(task_dir):
+def test_a_slice_is_a_volume_of_one(task_dir):
+    for folder in ("imagesTr", "labelsTr"):
+        rewrite(task_dir / folder / "phantom_002.nii.gz", lambda voxels: voxels[:, :, 12])
+    verify_cases(read_task(task_dir))
+
+
+def test_a_row_is_no_image(task_dir):
     path = task_dir / "imagesTr" / "phantom_002.nii.gz"
-    rewrite(path, lambda voxels: voxels[:, :, 0])
-    assert verify_error(task_dir).endswith(": store a single slice as a volume of one, (X, Y, 1)")
+    rewrite(path, lambda voxels: voxels[:, 12, 12])
+    assert verify_error(task_dir) == f"{path}: shape (34,): images have 2 or 3 axes, and a last one of channels"
 
 
 @pytest.mark.parametrize("folder", ["imagesTr", "labelsTr"])
@@ -121,13 +127,62 @@ def test_shape_that_differs(task_dir):
 
 def test_affine_that_differs(task_dir):
     path = task_dir / "labelsTr" / "phantom_000.nii.gz"
-    rewrite(path, shift_mm=0.01)
-    assert verify_error(task_dir) == f"{path}: affine is 0.01 mm off its image's: resample it"
+    rewrite(path, shift_mm=0.6)
+    assert verify_error(task_dir).startswith(f"{path}: its header puts voxels 0.6 voxels off its image's, though the")
+    assert verify_error(task_dir).endswith("copy the image's header or set trust_label_voxels; else resample it")
+    verify_cases(read_task(task_dir), trust_label_voxels=True)
 
 
-def test_affine_that_differs_by_rounding(task_dir):
-    rewrite(task_dir / "labelsTr" / "phantom_000.nii.gz", shift_mm=0.0005)
+@pytest.mark.parametrize("shift_mm", [0.0005, 0.4])
+def test_affine_that_moves_no_voxel_onto_another(task_dir, shift_mm):
+    rewrite(task_dir / "labelsTr" / "phantom_000.nii.gz", shift_mm=shift_mm)
     verify_cases(read_task(task_dir))
+
+
+@pytest.mark.parametrize("code", [1e-9, 1e-3], ids=["almost a singular one", "one of another unit"])
+def test_affine_that_is_no_grid_of_the_image(task_dir, code):
+    path = task_dir / "labelsTr" / "phantom_000.nii.gz"
+    nifti = nib.load(path)
+    nib.save(nib.Nifti1Image(np.asanyarray(nifti.dataobj), nifti.affine * [[code], [code], [code], [1]]), path)
+    assert verify_error(task_dir).startswith(f"{path}: its header puts voxels ")
+
+
+@pytest.mark.parametrize("unit", ["micron", "meter"])
+def test_units_are_converted_before_headers_are_compared(task_dir, unit):
+    path = task_dir / "imagesTr" / "phantom_000.nii.gz"
+    nifti = nib.load(path)
+    factor = {"micron": 1e3, "meter": 1e-3}[unit]
+    other = nib.Nifti1Image(np.asanyarray(nifti.dataobj), np.diag([factor] * 3 + [1]) @ nifti.affine)
+    other.header.set_xyzt_units(unit)
+    nib.save(other, path)
+    verify_cases(read_task(task_dir))
+
+
+def test_values_that_float32_does_not_hold(task_dir):
+    path = task_dir / "imagesTr" / "phantom_001.nii.gz"
+    nifti = nib.load(path)
+    voxels = np.asanyarray(nifti.dataobj).astype(np.float64)
+    voxels[3, 3, 3] = 1e39
+    nib.save(nib.Nifti1Image(voxels, nifti.affine), path)
+    assert verify_error(task_dir) == f"{path}: values beyond 3.4e+38, the largest of float32: replace or rescale them"
+
+
+def test_blank_image(task_dir):
+    path = task_dir / "imagesTr" / "phantom_001.nii.gz"
+    rewrite(path, np.zeros_like)
+    assert verify_error(task_dir) == f"{path}: all voxels are 0: leave the case out of dataset.json"
+
+
+def test_a_file_that_is_not_there_is_not_called_truncated(task_dir):
+    task = read_task(task_dir)
+    task.cases[1].label.unlink()
+    assert error_of(verify_cases, task) == f"{task.cases[1].label}: can't be read (No such file or directory)"
+
+
+def test_every_problem_is_found_by_its_case(task_dir):
+    for number in (7, 2):
+        (task_dir / "imagesTr" / f"phantom_{number:03d}.nii.gz").write_bytes(b"")
+    assert [*find_problems(read_task(task_dir))] == ["phantom_002", "phantom_007"]
 
 
 @pytest.mark.parametrize("value", [3, -1])
