@@ -1,7 +1,6 @@
 """Checks a config before anything of it is evaluated: unknown keys, references to nothing, targets that are not there.
 
-It needs MONAI alone: bundles carry a copy of this file (scripts/known_keys.py), so that evaluation and inference
-check their keys where the package is not installed. Checked with MONAI 1.6.1.
+It needs MONAI alone: bundles have a copy, for where the package is not installed. Checked with MONAI 1.6.1.
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ from typing import Any
 from monai.bundle import ConfigComponent, ConfigParser, ConfigWorkflow, ReferenceResolver
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
+from monai_patchgrow.bundle.program_choice import choose_program
+
 __all__ = ["check_keys", "find_fault"]
 
 _COMPONENT = {"_target_", "_disabled_", "_requires_", "_desc_", "_mode_"}
@@ -34,7 +35,7 @@ Names = tuple[str, ...]
 
 
 def check_keys(callers: Iterable[object], *, stop: Callable[[str], Any] | None = None) -> None:
-    """Check the config that is being evaluated.
+    """Check the config that is being evaluated, and choose its program (see `choose_program`).
 
     Args:
         callers: objects among which is the config's :class:`ConfigParser` and, where one runs, its workflow.
@@ -49,8 +50,9 @@ def check_keys(callers: Iterable[object], *, stop: Callable[[str], Any] | None =
     folders = [Path("configs") if workflow is None else workflow.config_root_path]
     if not str(root := parser.get("bundle_root", "$")).startswith(("$", "@")):
         folders.append(Path(root) / "configs")
+    fault = None if workflow is None else choose_program(workflow, parser.get())
     more = () if workflow is None else (workflow.init_id, workflow.run_id, workflow.final_id)
-    if fault := find_fault(parser.get(), folders, accepted=more, locator=parser.locator):
+    if fault := fault or find_fault(parser.get(), folders, accepted=more, locator=parser.locator):
         raise (stop or ValueError)(fault)
 
 
@@ -113,7 +115,8 @@ class _Keys:
             return True
         if any(one[: len(place)] == place for one in self.references):
             return True
-        if sum(child == node for _, node in _nodes(self.config) if _holds_component(node)) > 1:
+        components = [node for _, node in _nodes(self.config) if any(_is_component(part) for _, part in _nodes(node))]
+        if components.count(child) > 1:
             return True  # the source of a macro, %key, which MONAI has copied to its place
         if any(_is_component(one) for section in own for _, one in _children(section)) and not _is_component(child):
             return False
@@ -244,7 +247,3 @@ def _references(config: Any) -> Iterator[tuple[Names, str]]:
 
 def _is_component(node: Any) -> bool:
     return isinstance(node, dict) and "_target_" in node
-
-
-def _holds_component(node: Any) -> bool:
-    return any(_is_component(part) for _, part in _nodes(node))

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from monai_patchgrow.bundle.program_choice import choose_program
+
+CONFIG = {
+    "max_epochs": 5,
+    "train": {"trainer": {"_target_": "SupervisedTrainer"}},
+    "validate": {},
+    "network": {"_target_": "UNet"},
+    "run": ["$@train#trainer.run()"],
+    "alone": "$@train#trainer.run()",
+    "whole": {"run": ["$print()"]},
+}
+
+
+def chosen(run_id, config=CONFIG):
+    workflow = SimpleNamespace(run_id=run_id)
+    return choose_program(workflow, config), workflow.run_id
+
+
+@pytest.mark.parametrize("run_id", ["run", "alone", "whole#run", "whole::run"])
+def test_a_program_is_run(run_id):
+    assert chosen(run_id) == (None, run_id)
+
+
+@pytest.mark.parametrize("run_id", ["train", "validate"])
+def test_a_section_stands_for_run(run_id):
+    assert chosen(run_id) == (None, "run")
+
+
+@pytest.mark.parametrize("run_id", ["training", "train#traner", "evaluate", "train#trainer#foo"])
+def test_what_is_not_there_is_refused(run_id):
+    line = f"run {run_id}: the config has no such key: leave {run_id} out, or name run"
+    assert chosen(run_id) == (line, run_id)
+
+
+@pytest.mark.parametrize("run_id", ["max_epochs", "network"])
+def test_what_cannot_run_is_refused(run_id):
+    line = f"run {run_id}: it is no expression that can be run: leave {run_id} out, or name run"
+    assert chosen(run_id) == (line, run_id)
+
+
+def test_a_section_of_a_config_without_run_is_refused():
+    assert chosen("train", {"train": {}})[0].startswith("run train: it is no expression that can be run")
