@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -17,7 +18,9 @@ from monai_patchgrow.bundle.ranks import default_workers, leave_ranks
 from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys
 from monai_patchgrow.bundle.segmentation_classes import check_classes
 from monai_patchgrow.bundle.segmentation_settings import SegmentationSettings
-from monai_patchgrow.data import PreprocessedDataset, read_task, split_cases, verify_cases
+from monai_patchgrow.data import DataError, PreprocessedDataset, read_task, split_cases, verify_cases
+from monai_patchgrow.data.loading.shared_memory import workers_that_fit
+from monai_patchgrow.files import check_writable
 from monai_patchgrow.handlers import amp_dtype
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.transforms.patches import LOCATIONS_PER_CLASS
@@ -30,6 +33,7 @@ __all__ = [
     "check_config",
     "compiled",
     "default_workers",
+    "fitting_workers",
     "leave_ranks",
     "on_device",
     "plan_growth",
@@ -37,6 +41,7 @@ __all__ = [
     "preprocess",
     "read_settings",
     "split_items",
+    "train",
 ]
 
 
@@ -65,11 +70,33 @@ def prepare(settings: SegmentationSettings) -> None:
         SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
     """
     with one_line_config_errors():
+        for name in ("output_dir", "ckpt_dir", "cache_dir"):
+            check_writable(getattr(settings, name), name=name)
         _check_data(settings)
         set_determinism(seed=settings.seed)
         _check_network(read_keys(["network"])["network"], settings)
         trainer = read_keys(["train#trainer"])["train#trainer"]
         trainer.state.resumable_run.check(trainer)
+
+
+def train(trainer: Any) -> None:
+    """Run a trainer; a data set's fault on the way ends it with one line and code 1.
+
+    Args:
+        trainer: MONAI's.
+
+    Raises:
+        SystemExit: a case that can't be read any more, or workers that hand out nothing, with the line as its message;
+            the fault's own error in a process that hosts the bundle.
+    """
+    with one_line_config_errors():
+        try:
+            trainer.run()
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader "):
+                raise
+            remedy = "is /dev/shm or the memory full? fewer num_workers need less, docker run --shm-size gives more"
+            raise DataError(f"num_workers: {error}: {remedy}") from error
 
 
 def split_items(dataset_dir: str, *, fold: int | Literal["all"]) -> tuple[Items, Items]:
@@ -117,6 +144,18 @@ def on_device(network: nn.Module, *, settings: SegmentationSettings) -> nn.Modul
     return network.to(settings.device, memory_format=wanted)  # type: ignore[call-overload]
 
 
+def fitting_workers(*, settings: SegmentationSettings, schedule: GrowthSchedule) -> int:
+    """Return the settings' number of loader workers, or fewer where shared memory does not hold their batches.
+
+    Args:
+        settings: of the running config.
+        schedule: whose largest batch counts; float32 images and a byte per voxel of label.
+    """
+    voxels = max(stage.batch_size * math.prod(stage.patch_size) for stage in schedule.stages)
+    images, label = len(settings.channels) * torch.float32.itemsize, torch.uint8.itemsize
+    return workers_that_fit(settings.num_workers, batch_bytes=voxels * (images + label))
+
+
 def compiled(network: nn.Module, *, settings: SegmentationSettings) -> Any:
     """Compile a network, once for each patch size, where the settings say so."""
     return torch.compile(network, dynamic=False) if settings.compile else network
@@ -144,7 +183,7 @@ def _check_data(settings: SegmentationSettings) -> None:
     check_classes(task, folder=folder, channels=settings.channels, labels=settings.labels)
     split_cases(task.cases, fold=settings.fold)
     if settings.verify_data:
-        verify_cases(task)
+        verify_cases(task, trust_label_voxels=settings.trust_label_voxels)
 
 
 def _check_network(network: nn.Module, settings: SegmentationSettings) -> None:

@@ -22,7 +22,10 @@ from monai_patchgrow.internals.torch import end_persistent_workers
 from monai_patchgrow.schedules.sample import SampleDraw, SamplePlan
 from monai_patchgrow.state.patch_size import PatchCount, PatchSize, held_at
 
-__all__ = ["SeededDataLoader", "SeededSampler", "mix_seed"]
+__all__ = ["WORKER_TIMEOUT", "SeededDataLoader", "SeededSampler", "mix_seed"]
+
+WORKER_TIMEOUT = 1800
+"""Seconds without a batch after which a loader gives its workers up: one without shared memory waits for ever."""
 
 
 class SeededDataLoader(DataLoader):
@@ -43,7 +46,8 @@ class SeededDataLoader(DataLoader):
         seed: seed of the run; :class:`monai_patchgrow.handlers.Reproducibility` sets it again on each epoch.
         batch_size: volumes per batch, over all ranks.
         iterations_per_epoch: batches per epoch (default: one pass through the data).
-        num_workers: loader processes; persistent ones unless `persistent_workers` says otherwise.
+        num_workers: loader processes; persistent ones unless `persistent_workers` says otherwise, and given up
+            after `WORKER_TIMEOUT` unless `timeout` says otherwise.
         **options: further options of ``monai.data.DataLoader``.
 
     Raises:
@@ -73,6 +77,7 @@ class SeededDataLoader(DataLoader):
         )
         _check_ranks(sampler)
         options.setdefault("persistent_workers", num_workers > 0)
+        options.setdefault("timeout", WORKER_TIMEOUT if num_workers else 0)
         # The loader's own generator: without it every new iterator would move torch's global one.
         options.setdefault("generator", torch.Generator().manual_seed(mix_seed(seed)))
         super().__init__(
