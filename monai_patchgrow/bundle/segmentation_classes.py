@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from monai_patchgrow.bundle.plain_settings import parse_list, parse_number
-from monai_patchgrow.data import DataError, DecathlonTask
+from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.data.tasks.task import DecathlonTask
 
 __all__ = ["check_classes", "parse_channels", "parse_labels", "parse_normalisation"]
 

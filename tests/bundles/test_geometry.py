@@ -94,6 +94,47 @@ def test_labels_keep_shape_affine_and_codes(kind, tmp_path):
     assert np.isnan(labels.header["scl_slope"]) or labels.header["scl_slope"] == 1
 
 
+def labelled(path, tmp_path):
+    """The label map that is predicted for a file, and the voxels that it must name."""
+    image, labels = nib.load(path), nib.load(predict(path, tmp_path / "out")[0])
+    bright = np.asarray(image.dataobj) > 200
+    return image, labels, dice(np.asarray(labels.dataobj) == 1, bright)
+
+
+@pytest.mark.parametrize("unit", ["micron", "meter"])
+def test_labels_of_an_image_in_other_units_keep_its_header(unit, tmp_path):
+    factor = {"micron": 1e3, "meter": 1e-3}[unit]
+    image = nib.Nifti1Image(ball_and_bar(), np.diag([factor] * 3 + [1]) @ affine_of("RAS", (0.8, 1.2, 1.5)))
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "case.nii.gz")
+    image, labels, score = labelled(tmp_path / "case.nii.gz", tmp_path)
+    assert np.array_equal(labels.affine, image.affine)
+    assert labels.header.get_xyzt_units()[0] == unit
+    assert score > 0.9
+
+
+@pytest.mark.parametrize("off", [1e-3, -2e-3])
+@pytest.mark.parametrize("place", [(0, 0), (0, 1), (2, 0)])
+def test_direction_cosines_that_are_rounded(place, off, tmp_path):
+    affine = affine_of("RAS", (0.8, 1.2, 1.5))
+    affine[place] += off
+    image = nib.Nifti1Image(ball_and_bar(), affine)
+    image.set_sform(affine, code=1)
+    image.set_qform(None, code=0)
+    nib.save(image, tmp_path / "case.nii.gz")
+    image, labels, score = labelled(tmp_path / "case.nii.gz", tmp_path)
+    assert np.array_equal(labels.affine, image.affine)
+    assert score > 0.9
+
+
+def test_labels_of_a_slice_are_a_slice(tmp_path):
+    nib.save(nib.Nifti1Image(ball_and_bar()[:, :, 8], affine_of("RAS", (1.0, 1.0, 1.0))), tmp_path / "case.nii.gz")
+    image, labels, score = labelled(tmp_path / "case.nii.gz", tmp_path)
+    assert labels.shape == image.shape == (24, 30)
+    assert np.array_equal(labels.affine, image.affine)
+    assert score > 0.9
+
+
 @pytest.mark.parametrize("kind", AXES)
 def test_labels_lie_on_what_they_name(kind, tmp_path):
     nib.save(nib.Nifti1Image(ball_and_bar(), affine_of(kind, (0.8, 1.2, 1.5))), tmp_path / "case.nii.gz")

@@ -15,12 +15,14 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from monai_patchgrow.data import read_task, split_cases
+
 BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_segmentation_patchgrow"
 CASES, ENSEMBLE, PREDICT = (
     runpy.run_path(str(BUNDLE / "scripts" / f"{name}.py")) for name in ("cases", "ensemble", "predict")
 )
 Ensemble, Mirrored, assemble, load_weights = (ENSEMBLE[name] for name in ENSEMBLE["__all__"])
-find_images, labelled_cases, fold_cases = (CASES[n] for n in ("find_images", "labelled_cases", "fold_cases"))
+find_images = CASES["find_images"]
 TINY = {"patch_size": [16, 16, 16], "features": [4, 4, 8, 8]}
 
 
@@ -265,36 +267,77 @@ def test_nothing_to_predict_is_refused(source, tmp_path):
         find_images(tmp_path / source, num_channels=1)
 
 
-def test_labelled_cases_of_both_layouts(tmp_path):
-    touch(tmp_path, "imagesTr/b_0000.nii.gz", "imagesTr/b_0001.nii.gz", "labelsTr/b.nii.gz", "labelsTr/a.nii.gz")
-    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "T2", "1": "ADC"}, "file_ending": ".nii.gz"}')
-    cases = labelled_cases(tmp_path)
-    assert names(cases) == ["a", "b"]
-    assert cases[1]["image"] == [str(tmp_path / "imagesTr" / f"b_000{number}.nii.gz") for number in (0, 1)]
-    assert cases[1]["label"] == str(tmp_path / "labelsTr" / "b.nii.gz")
-
-    entries = [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in "ba"]
-    (tmp_path / "dataset.json").write_text(json.dumps({"training": entries}))
-    cases = labelled_cases(tmp_path)
-    assert names(cases) == ["a", "b"]
-    assert cases[0]["image"] == str(tmp_path / "imagesTr" / "a.nii.gz")
+@pytest.mark.parametrize("layout", ["beside", "channel beside"])
+def test_a_compressed_and_a_plain_file_of_one_name_are_refused(layout, tmp_path):
+    stem = "scan" if layout == "beside" else "scan_0000"
+    touch(tmp_path, f"{stem}.nii", f"{stem}.nii.gz")
+    with pytest.raises(ValueError, match=r"would both become scan.*\.nii\.gz"):
+        find_images(tmp_path, num_channels=1)
 
 
-@pytest.mark.parametrize("text", [None, "{", "[]", '{"training": [{"image": 1}]}', '{"training": []}'])
-def test_a_data_set_that_cannot_be_read_gets_one_line(text, tmp_path):
-    if text is not None:
-        (tmp_path / "dataset.json").write_text(text)
-    with pytest.raises(ValueError, match=r"^dataset_dir: "):
-        labelled_cases(tmp_path)
+def left_out(folder, caplog):
+    find_images(folder, num_channels=1)
+    return caplog.messages
 
 
-def test_folds_are_nnunet_s():
-    cases = [{"name": letter} for letter in "abcdefg"]
-    assert names(fold_cases(cases, fold=0)) == ["d", "g"]
-    assert names(fold_cases(cases, fold="all")) == list("abcdefg")
-    assert sorted(name for fold in range(5) for name in names(fold_cases(cases, fold=fold))) == list("abcdefg")
-    with pytest.raises(ValueError, match="fold must be one of 0 to 4 or all, got 5"):
-        fold_cases(cases, fold=5)
+def test_images_in_folders_below_are_named(tmp_path, caplog):
+    touch(tmp_path, "x.nii.gz", "sub/y.nii.gz", "sub/deep/z.nii", ".hidden/h.nii", "labelsTr/x.nii.gz")
+    remedy = "give their folder, or convert other formats to NIfTI"
+    assert left_out(tmp_path, caplog) == [f"dataset_dir: left out: sub/y.nii.gz, sub/deep/z.nii: {remedy}"]
+
+
+def test_an_image_beside_a_series_is_named(tmp_path, caplog):
+    touch(tmp_path, "p1/ct.nii.gz")
+    touch(tmp_path, "p2/1.dcm")
+    assert left_out(tmp_path, caplog)[0].startswith("dataset_dir: left out: p1/ct.nii.gz: ")
+
+
+def test_images_of_other_formats_are_named(tmp_path, caplog):
+    touch(tmp_path, "a.nii", "b.nrrd", "c.mha", "d.img", "d.hdr", "e.mgz", "f.tif", "notes.txt")
+    assert left_out(tmp_path, caplog)[0].startswith(
+        "dataset_dir: left out: b.nrrd, c.mha, d.hdr, d.img, e.mgz and 1 more:"
+    )
+
+
+def test_images_that_are_all_left_out_are_refused(tmp_path):
+    touch(tmp_path, "one/a.nii.gz", "two/b.nrrd")
+    with pytest.raises(
+        ValueError, match=r"^dataset_dir: no NIfTI image .* but there are one/a\.nii\.gz, two/b\.nrrd: give"
+    ):
+        find_images(tmp_path, num_channels=1)
+
+
+def test_a_link_that_leads_nowhere_is_a_case_that_will_fail(tmp_path):
+    touch(tmp_path, "a.nii.gz")
+    (tmp_path / "b.nii.gz").symlink_to("/gone/b.nii.gz")
+    assert names(find_images(tmp_path, num_channels=1)) == ["a", "b"]
+
+
+def slices(folder, count=3):
+    touch(folder, *(f"{number}.dcm" for number in range(count)))
+    return [folder / f"{number}.dcm" for number in range(count)]
+
+
+def test_the_slices_of_a_series_are_one_case(tmp_path):
+    assert find_images(slices(tmp_path / "scan"), num_channels=1) == [{"image": str(tmp_path / "scan"), "name": "scan"}]
+
+
+def test_the_slices_of_two_series_and_an_image_are_three_cases(tmp_path):
+    touch(tmp_path, "z.nii.gz")
+    given = [*slices(tmp_path / "b"), tmp_path / "z.nii.gz", *slices(tmp_path / "a")]
+    assert names(find_images(given, num_channels=1)) == ["a", "b", "z"]
+
+
+def test_slices_in_a_list_file_are_one_case(tmp_path):
+    listed = "".join(f"{path.relative_to(tmp_path)}\n" for path in slices(tmp_path / "scan"))
+    (tmp_path / "list.txt").write_text(listed, encoding="utf-8-sig")
+    assert names(find_images(tmp_path / "list.txt", num_channels=1)) == ["scan"]
+
+
+def test_some_of_a_series_slices_are_refused(tmp_path):
+    given = slices(tmp_path / "scan")[:2]
+    with pytest.raises(ValueError, match=r"^dataset_dir: 2 of the 3 DICOM files of .*scan are listed: give the folder"):
+        find_images(given, num_channels=1)
 
 
 # predicting
@@ -424,10 +467,10 @@ def test_evaluation_gives_the_dice_of_the_predictions_on_the_original_voxels(pha
     process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert process.returncode == 0, process.stderr[-2000:]
 
-    cases = fold_cases(labelled_cases(phantom_task), fold=1)
-    images = [case["image"] for case in cases]
+    _, cases = split_cases(read_task(phantom_task).cases, fold=1)
+    images = [str(case.image) for case in cases]
     config_of(dataset_dir=images, output_dir=str(tmp_path / "out"), **shared).get_parsed_content("run")
-    dice = [dice_of(tmp_path / "out" / f"{case['name']}.nii.gz", case["label"]) for case in cases]
+    dice = [dice_of(tmp_path / "out" / f"{case.name}.nii.gz", case.label) for case in cases]
     evaluated = float((tmp_path / "eval" / "metrics.csv").read_text().split(",")[1])
     assert evaluated == pytest.approx(np.mean(dice), abs=1e-5)
 

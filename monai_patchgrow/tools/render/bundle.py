@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -23,7 +24,26 @@ __all__ = ["BundleCard", "bundle_name", "default_schedule", "render_bundle", "re
 TEMPLATES = Path(__file__).parent / "templates" / "segmentation"
 """The templates: Jinja2 in all files but code and licence."""
 
-_KNOWN_KEYS = Path(bundle.__file__).with_name("known_keys.py")  # read, not imported: that would wait for torch
+_PACKAGE = Path(bundle.__file__).parents[1]
+_CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not imported: that would wait for torch
+    {
+        "bundle.known_keys": "known_keys",
+        "bundle.plain_settings": "plain_settings",
+        "bundle.program_choice": "program_choice",
+        "bundle.segmentation_classes": "segmentation_classes",
+        "data.errors": "errors",
+        "data.loading.nifti": "nifti",
+        "data.tasks.decathlon": "decathlon",
+        "data.tasks.folds": "folds",
+        "data.tasks.nifti_header": "nifti_header",
+        "data.tasks.nnunet_raw": "nnunet_raw",
+        "data.tasks.task": "task",
+        "data.tasks.verification": "verification",
+        "internals.torch": "torch_internals",
+        "networks.surgery.single_voxel_norm": "single_voxel_norm",
+        "schedules.arguments": "arguments",
+    }
+)
 _PARTS = "parts"  # what templates include: no files of a bundle
 _VERBATIM = (".py", "")  # suffixes of code, and of LICENSE
 _MAX_EPOCHS = 1000  # nnU-Net's, and the bundles'
@@ -94,7 +114,8 @@ def render_bundle(plan: SegmentationPlan, card: BundleCard) -> dict[str, str]:
     values = {"plan": plan, "card": card, "name": bundle_name(card), **_texts(plan)}
     return {
         **render_templates(TEMPLATES, values),
-        "scripts/known_keys.py": _KNOWN_KEYS.read_text("utf-8"),
+        "scripts/patchgrow/__init__.py": '"""Copies of modules of monai_patchgrow, which need MONAI alone."""\n',
+        **{f"scripts/patchgrow/{name}.py": _carried_copy(module) for module, name in _CARRIED.items()},
     }
 
 
@@ -165,6 +186,17 @@ def default_schedule(plan: SegmentationPlan) -> GrowthSchedule:
         curriculum="efficiency",
         axis_order=plan.axes[::-1],
     )
+
+
+def _carried_copy(module: str) -> str:
+    """The text of a module of the package, with imports from the copies beside it."""
+    text = _PACKAGE.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8")
+    ours = re.compile(r"(?m)^from monai_patchgrow\.([\w.]+) import ")
+    lines = ours.sub(lambda found: f"from .{_CARRIED[found[1]]} import ", text).split("\n")
+    places = [number for number, line in enumerate(lines) if line.startswith("from .")]
+    for number, line in zip(places, sorted(lines[number] for number in places), strict=True):
+        lines[number] = line
+    return "\n".join(lines)
 
 
 def _texts(plan: SegmentationPlan) -> dict[str, Any]:

@@ -71,4 +71,4 @@ def test_a_wheel_that_is_installed_elsewhere_renders(installed, tmp_path):
     assert process.returncode == 0, process.stderr[-2000:]
     assert process.stdout.splitlines()[-1] == str(installed / "monai_patchgrow" / "__init__.py")
     assert json.loads((tmp_path / "bundle" / "configs" / "train.json").read_text())["batch_size"] == 2
-    assert (tmp_path / "bundle" / "scripts" / "known_keys.py").is_file()
+    assert (tmp_path / "bundle" / "scripts" / "patchgrow" / "known_keys.py").is_file()
