@@ -13,7 +13,7 @@ from monai.transforms import LoadImaged
 from monai.utils import ensure_tuple
 
 from monai_patchgrow.data.errors import DataError
-from monai_patchgrow.data.tasks.nifti_header import SAME_VOXEL, mm_per_unit, voxels_moved
+from monai_patchgrow.data.tasks.nifti_header import SAME_VOXEL, mm_per_unit, volume_shape, voxels_moved
 
 __all__ = ["NiftiReader", "load_images"]
 
@@ -23,7 +23,7 @@ _logger = logging.getLogger(__name__)
 class NiftiReader(NibabelReader):
     """MONAI's reader of NIfTI files, with these differences.
 
-    - A file of one slice, (X, Y), is a volume of one, (X, Y, 1).
+    - A file of one slice, (X, Y), is a volume of one, (X, Y, 1); axes of one behind the fourth are left out.
     - A header in microns or metres is converted to mm, with a warning.
     - The files of an image's channels may differ in their headers by what moves no voxel by half of one, as rounded
       direction cosines do: all take the first's. MONAI stacks only what agrees to 1e-5.
@@ -73,12 +73,11 @@ def _mended(image: Any, name: str) -> Any:
     """The image as a volume in mm; the very image where it is one."""
     if not isinstance(image, nib.Nifti1Image | nib.Nifti2Image):
         return image
-    factor, is_slice = mm_per_unit(image.header), len(image.shape) == 2
-    if factor == 1 and not is_slice:
+    factor, shape = mm_per_unit(image.header), volume_shape(image.shape)
+    if factor == 1 and shape == image.shape:
         return image
     header, affine = image.header.copy(), image.affine * [[factor], [factor], [factor], [1]]
     if factor != 1:
         _logger.warning("%s: its header is in %s: converted to mm", name, image.header.get_xyzt_units()[0])
         header.set_xyzt_units("mm")
-    voxels = np.asanyarray(image.dataobj)
-    return type(image)(voxels[..., None] if is_slice else voxels, affine, header)
+    return type(image)(np.asanyarray(image.dataobj).reshape(shape), affine, header)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["SAME_VOXEL", "mm_per_unit", "off_grid", "voxels_moved"]
+__all__ = ["SAME_VOXEL", "mm_per_unit", "off_grid", "volume_shape", "voxels_moved"]
 
 SAME_VOXEL = 0.5
 """Headers agree where they put no voxel further from where the other does: resampling by one would change nothing."""
@@ -64,3 +64,23 @@ def mm_per_unit(header: Any) -> float:
         0.001
     """
     return _MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)
+
+
+def volume_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape that voxels are read in: a slice is a volume of one, and of axes behind the third those of one go.
+
+    Args:
+        shape: as the header has it.
+
+    Returns:
+        (X, Y, Z) or (X, Y, Z, C); of fewer axes than two, or more than one of channels, as it was.
+
+    Example:
+        >>> volume_shape((30, 34)), volume_shape((30, 34, 26, 1, 2)), volume_shape((30, 34, 26, 1))
+        ((30, 34, 1), (30, 34, 26, 2), (30, 34, 26, 1))
+    """
+    if len(shape) == 2:
+        return (*shape, 1)
+    if len(shape) <= 4:
+        return tuple(shape)
+    return (*shape[:3], *(tuple(size for size in shape[3:] if size > 1) or (1,)))

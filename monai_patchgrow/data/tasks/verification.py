@@ -17,7 +17,7 @@ from nibabel.wrapstruct import WrapStructError
 from tqdm import tqdm
 
 from monai_patchgrow.data.errors import DataError
-from monai_patchgrow.data.tasks.nifti_header import SAME_VOXEL, mm_per_unit, off_grid, voxels_moved
+from monai_patchgrow.data.tasks.nifti_header import SAME_VOXEL, mm_per_unit, off_grid, volume_shape, voxels_moved
 from monai_patchgrow.data.tasks.task import Case, DecathlonTask
 
 __all__ = ["find_problems", "verify_cases"]
@@ -132,7 +132,7 @@ def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
     except _BROKEN as error:
         raise DataError(f"{path}: truncated or corrupt NIfTI ({error}): replace the file") from None
     units = [[mm_per_unit(nifti.header)]] * 3 + [[1]]
-    return voxels[..., None] if voxels.ndim == 2 else voxels, nifti.affine * units
+    return voxels.reshape(volume_shape(voxels.shape)), nifti.affine * units
 
 
 def _check_image(path: Path, image: np.ndarray, num_channels: int) -> None:
