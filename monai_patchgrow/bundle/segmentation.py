@@ -18,7 +18,7 @@ from monai_patchgrow.bundle.ranks import default_workers, leave_ranks
 from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys
 from monai_patchgrow.bundle.segmentation_classes import check_classes
 from monai_patchgrow.bundle.segmentation_settings import SegmentationSettings
-from monai_patchgrow.data import DataError, PreprocessedDataset, read_task, split_cases, verify_cases
+from monai_patchgrow.data import DataError, OnImageGridd, PreprocessedDataset, read_task, split_cases, verify_cases
 from monai_patchgrow.data.loading.shared_memory import workers_that_fit
 from monai_patchgrow.files import check_writable
 from monai_patchgrow.handlers import amp_dtype
@@ -36,6 +36,7 @@ __all__ = [
     "fitting_workers",
     "leave_ranks",
     "on_device",
+    "on_image_grid",
     "plan_growth",
     "prepare",
     "preprocess",
@@ -135,6 +136,11 @@ def plan_growth(network: nn.Module, *, total_stride: Sequence[int], **plan: Any)
     rule = networks.patch_rule(network, default=total_stride)
     smallest = plan.pop("smallest_patch", None) or rule.smallest_patch
     return GrowthSchedule.plan(total_stride=rule.total_stride, smallest_patch=smallest, **plan)
+
+
+def on_image_grid(*, settings: SegmentationSettings) -> OnImageGridd:
+    """Make the transform that puts a label on its image's voxels, as far as the settings trust it."""
+    return OnImageGridd("label", image_key="image", trust_label_voxels=settings.trust_label_voxels)
 
 
 def on_device(network: nn.Module, *, settings: SegmentationSettings) -> nn.Module:

@@ -16,7 +16,7 @@ __all__ = ["check_settings", "check_writable"]
 _SCRIPTS = Path(__file__).parent
 _COMMAND = runpy.run_path(str(_SCRIPTS / "command.py"))
 carried = runpy.run_path(str(_SCRIPTS / "carried.py"))["carried"]
-reason_of, stop = _COMMAND["reason_of"], _COMMAND["stop"]
+is_command, reason_of, stop = (_COMMAND[name] for name in ("is_command", "reason_of", "stop"))
 
 
 def check_settings(callers: Iterable[object]) -> None:
@@ -40,7 +40,8 @@ def check_settings(callers: Iterable[object]) -> None:
             for size in plain.parse_list(value, name="spacing", length=len(parser.get_parsed_content("patch_size")))
         ],
         "output_dir": lambda value: plain.parse_folder(value, name="output_dir"),
-        "ckpt_path": _check_weights,
+        # A federated client's weights come later.
+        **({"ckpt_path": _check_weights} if is_command() else {}),
     }
     for name in (name for name in checks if name in parser):
         try:
