@@ -14,7 +14,6 @@ import os
 import re
 import runpy
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +29,11 @@ from monai.transforms import Compose, LoadImage, SaveImaged
 
 __all__ = ["check_output", "main", "predict"]
 
-_CASES = runpy.run_path(str(Path(__file__).with_name("cases.py")))
-is_command, stop = _CASES["is_command"], _CASES["stop"]
-_AFFINE_TOLERANCE = 1e-3  # mm: what resampling there and back may move an affine by
+_COMMAND, _SETTINGS = (runpy.run_path(str(Path(__file__).with_name(name))) for name in ("command.py", "settings.py"))
+complain, is_command, reason_of, stop = (_COMMAND[name] for name in ("complain", "is_command", "reason_of", "stop"))
+carried = _SETTINGS["carried"]
+register_readers = runpy.run_path(str(Path(__file__).with_name("readers.py")))["register_readers"]
+_MOST_MOVED = 0.01  # voxels: what resampling there and back may move a header by
 _LOGGER = logging.getLogger("predict")
 
 
@@ -47,11 +48,7 @@ def check_output(items: Sequence[dict[str, Any]], output_dir: str | os.PathLike[
         folders = [os.path.dirname(os.path.realpath(path)) for path in paths if not os.path.isdir(path)]
         if os.path.realpath(output_dir) in folders:
             stop(f"output_dir must not be the folder of the images, whose files would be overwritten: {output_dir}")
-    try:
-        Path(output_dir).mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=output_dir).close()
-    except OSError as error:
-        stop(f"output_dir: can't write to {output_dir} ({error.strerror}): give another folder")
+    _SETTINGS["check_writable"](output_dir)
 
 
 def predict(
@@ -87,6 +84,7 @@ def predict(
         ValueError: as `check_output`.
     """
     check_output(items, output_dir)
+    register_readers(preprocessing)
     network.eval()
     save_free = Compose([step for step in postprocessing.transforms if not isinstance(step, SaveImaged)])
     mixed = {"enabled": amp, **(amp_kwargs or {})}
@@ -100,7 +98,7 @@ def predict(
             failed.append(item["name"])
             earlier = _target(item, output_dir)
             left = f"; {earlier} is an earlier run's" if earlier.exists() else ""
-            _complain(f"case {item['name']} failed and is skipped: {_reason(error, item)}{left}")
+            complain(f"case {item['name']} failed and is skipped: {_reason(error, item)}{left}")
         else:
             _LOGGER.info("%d/%d %s: %.1f s", number, len(items), targets[-1], time.perf_counter() - start)
     if failed:
@@ -181,9 +179,12 @@ def _write(labels: MetaTensor, item: dict[str, Any], folder: Path) -> Path:
     header: Any = nib.load(first).header if str(first).lower().endswith((".nii", ".nii.gz")) else None
     affine = np.asarray(labels.meta["original_affine"]) if header is None else header.get_best_affine()
     shape = tuple(np.ravel(labels.meta["spatial_shape"])) if header is None else header.get_data_shape()
-    moved = float(np.abs(np.asarray(labels.affine) - affine).max())
-    if array.shape != tuple(shape)[: array.ndim] or moved > _AFFINE_TOLERANCE:
-        raise ValueError(f"labels of shape {array.shape}, image of shape {shape}, affines {moved:.2g} mm apart")
+    if len(shape) == 2 and array.shape[2:] == (1,):
+        array = array[..., 0]  # as the image: a slice that was read as a volume of one
+    in_mm = affine * ([[1.0]] * 4 if header is None else [[carried("nifti_header").mm_per_unit(header)]] * 3 + [[1.0]])
+    moved = carried("nifti_header").voxels_moved((*array.shape, 1)[:3], in_mm, np.asarray(labels.affine))
+    if array.shape != tuple(shape)[: array.ndim] or not moved < _MOST_MOVED:
+        raise ValueError(f"labels of shape {array.shape}, image of shape {shape}, affines {moved:.2g} voxels apart")
     image = nib.Nifti1Image(array, affine, header)
     image.set_data_dtype(array.dtype)
     image.header["cal_min"] = image.header["cal_max"] = 0  # the image's window, not the labels'
@@ -206,11 +207,8 @@ def _target(item: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
 
 
 def _reason(error: BaseException, item: dict[str, Any]) -> str:
-    """The first cause, in one line; MONAI wraps it in the names of its transforms."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = f"{type(error).__name__}: {lines[0] if lines else ''}"
+    """The first cause, in one line, and what would help."""
+    reason = reason_of(error)
     if "scipy" in reason:
         return f"{reason} (voxels of another size than the network's are resampled by scipy: pip install scipy)"
     return f"{'all voxels are 0' if _is_blank(item) else reason} ({item['image']})"
@@ -221,12 +219,6 @@ def _is_blank(item: dict[str, Any]) -> bool:
         return not LoadImage(image_only=True)(item["image"]).any()
     except Exception:  # it cannot be read: the first error says so
         return False
-
-
-def _complain(line: str) -> None:
-    _LOGGER.error(line)
-    if is_command():
-        print(f"error: {line}", file=sys.stderr, flush=True)
 
 
 def _parse(value: str) -> Any:

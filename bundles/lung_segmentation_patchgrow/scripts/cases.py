@@ -1,4 +1,4 @@
-"""Finds the images to predict and the labelled cases to evaluate, with the standard library and numpy only."""
+"""Finds the images to predict, with the standard library only."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ import itertools
 import json
 import os
 import re
-import sys
-from collections.abc import Callable, Iterable, Sequence
+import runpy
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import numpy as np
-
-__all__ = ["find_images", "fold_cases", "is_command", "labelled_cases", "stop"]
+__all__ = ["find_images"]
 
 _NIFTI = (".nii.gz", ".nii")
 _ENDINGS = (*_NIFTI, ".nrrd", ".mha", ".mhd", ".dcm")
+_OTHER_FORMATS = (".nrrd", ".nhdr", ".mha", ".mhd", ".img", ".hdr", ".mgz", ".mgh", ".mnc", ".gipl", ".tif", ".tiff")
+_LABEL_FOLDERS = {"labelsTr", "labelsTs"}
+_SHOWN = 5  # of a list of files, in a message
 _CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net's CASE_0000
-_NUM_FOLDS, _FOLD_SEED = 5, 12345  # nnU-Net's
+
+_COMMAND = runpy.run_path(str(Path(__file__).with_name("command.py")))
+stop, warn = _COMMAND["stop"], _COMMAND["warn"]
 
 
 def find_images(source: str | os.PathLike[str] | Sequence[Any], *, num_channels: int) -> list[dict[str, Any]]:
@@ -34,8 +37,10 @@ def find_images(source: str | os.PathLike[str] | Sequence[Any], *, num_channels:
     Returns:
         Items `{"image": path or [path per channel], "name": name of the case}`.
 
+    What looks like an image and is none of them is named in a warning.
+
     Raises:
-        ValueError: nothing is there, or two cases have the same name.
+        ValueError: nothing is there, two cases have the same name, or a list names some of a series' slices.
     """
     items = sorted(_find(source, num_channels), key=lambda item: item["name"])
     if not items:
@@ -46,64 +51,10 @@ def find_images(source: str | os.PathLike[str] | Sequence[Any], *, num_channels:
     return items
 
 
-def labelled_cases(dataset_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The labelled cases of a data set in Decathlon's or nnU-Net v2's raw layout, sorted by name.
-
-    Returns:
-        Items `{"image": path or [path per channel], "label": path, "name": name of the case}`.
-
-    Raises:
-        ValueError: there is no dataset.json, or it names no case.
-    """
-    folder = Path(dataset_dir)
-    try:
-        content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        read = _nnunet_cases if {"file_ending", "channel_names"} & set(content) else _decathlon_cases
-        cases = sorted(read(folder, content), key=lambda case: case["name"])
-    except (OSError, ValueError) as error:
-        stop(f"dataset_dir: no data set to read in {dataset_dir}: {error}")
-    except (AttributeError, KeyError, TypeError) as error:
-        stop(f"dataset_dir: {folder / 'dataset.json'} is neither Decathlon's nor nnU-Net v2's: {error!r}")
-    if not cases:
-        stop(f"dataset_dir: {folder / 'dataset.json'} names no labelled case")
-    return cases
-
-
-def fold_cases(cases: Sequence[dict[str, Any]], *, fold: int | str) -> list[dict[str, Any]]:
-    """The cases that a fold validates on: nnU-Net's five folds over the sorted names, or all cases.
-
-    Raises:
-        ValueError: there is no such fold.
-    """
-    if fold == "all":
-        return list(cases)
-    if fold not in range(_NUM_FOLDS):
-        stop(f"fold must be one of 0 to {_NUM_FOLDS - 1} or all, got {fold}")
-    if len(cases) < _NUM_FOLDS:
-        stop(f"{len(cases)} cases do not make {_NUM_FOLDS} folds: fold='all' uses all of them")
-    order = np.random.RandomState(_FOLD_SEED).permutation(len(cases))
-    return [cases[number] for number in np.sort(np.array_split(order, _NUM_FOLDS)[int(fold)])]
-
-
-def stop(message: str) -> NoReturn:
-    """End a command with one line and exit code 1; any other process gets a ValueError."""
-    line = " ".join(message.split())
-    raise SystemExit(f"error: {line}") if is_command() else ValueError(line)
-
-
-def is_command() -> bool:
-    """Whether this process is `python -m monai.bundle` or `python scripts/predict.py`, not a host such as a server."""
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        return str(spec.name).startswith("monai.bundle")
-    return Path(getattr(main, "__file__", None) or "").resolve().parent == Path(__file__).resolve().parent
-
-
 def _find(source: Any, num_channels: int) -> list[dict[str, Any]]:
     """Items of a source, in any order."""
     if not isinstance(source, str | os.PathLike):
-        return [item for entry in source for item in _find_entry(entry, num_channels)]
+        return [item for entry in _join_slices(source) for item in _find_entry(entry, num_channels)]
     path = Path(source).expanduser()
     if path.is_dir():
         return _find_in_folder(path, num_channels)
@@ -126,28 +77,65 @@ def _find_entry(entry: Any, num_channels: int) -> list[dict[str, Any]]:
     return _find(entry, num_channels)
 
 
+def _join_slices(entries: Sequence[Any]) -> list[Any]:
+    """The entries, with the folder of a DICOM series in place of its slices, which a shell's *.dcm names one by one."""
+    paths = [Path(entry) for entry in entries if isinstance(entry, str | os.PathLike)]
+    slices = [path for path in paths if path.is_file() and _is_dicom(path)]
+    joined = list(entries)
+    for folder in dict.fromkeys(path.parent for path in slices):
+        listed = {path for path in slices if path.parent == folder}
+        if len(listed) == 1:
+            continue
+        if missing := {path for path in _files(folder) if _is_dicom(path)} - listed:
+            total = len(missing) + len(listed)
+            stop(f"dataset_dir: {len(listed)} of the {total} DICOM files of {folder} are listed: give the folder")
+        joined = [entry for entry in joined if not isinstance(entry, str | os.PathLike) or Path(entry) not in listed]
+        joined.append(str(folder))
+    return joined
+
+
 def _find_in_folder(folder: Path, num_channels: int) -> list[dict[str, Any]]:
-    for place in (folder / "imagesTs", folder):
-        if place.is_dir() and (files := [path for path in _files(place) if path.name.lower().endswith(_NIFTI)]):
-            series = _find_series(folder) if place == folder else []
-            return _group_channels(files, num_channels) + series
-    return _find_series(folder)
+    ts = folder / "imagesTs"
+    place = ts if ts.is_dir() and any(map(_is_nifti, _files(ts))) else folder
+    files = [path for path in _files(place) if _is_nifti(path)]
+    series = _find_series(folder) if place == folder else []
+    left_out = _left_out(place, taken=files)
+    if left_out and (files or series):
+        warn(f"dataset_dir: left out: {left_out}: give their folder, or convert other formats to NIfTI")
+    elif left_out:
+        stop(
+            f"dataset_dir: no NIfTI image and no DICOM series in {folder}, but there are {left_out}: give their folder"
+        )
+    return _group_channels(files, num_channels) + series
+
+
+def _left_out(folder: Path, *, taken: Sequence[Path]) -> str:
+    """What looks like an image, at any depth of the folder, and is not taken; empty where nothing is."""
+    found = []
+    for place, folders, _ in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _LABEL_FOLDERS)
+        found += [path for path in _files(Path(place)) if path.name.lower().endswith((*_NIFTI, *_OTHER_FORMATS))]
+    names = [str(path.relative_to(folder)) for path in found if path not in set(taken)]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _group_channels(files: Sequence[Path], num_channels: int) -> list[dict[str, Any]]:
     """One item per case: of the files that are named as nnU-Net names a case's channels, else of one file."""
-    cases: dict[str, dict[int, Path]] = {}
+    cases: dict[str, list[tuple[int, Path]]] = {}
     for path in files:
         match = _CHANNEL.fullmatch(_stem(path))
         name, number = (match[1], int(match[2])) if match and not _has_channels(path) else (_stem(path), -1)
-        cases.setdefault(name, {})[number] = path
+        cases.setdefault(name, []).append((number, path))
     one_file_each = all(len(channels) == 1 for channels in cases.values())  # also where it holds all channels
     items = []
     for name, channels in cases.items():
-        if -1 not in channels and 0 in channels and max(channels) < num_channels:
-            items.append(_item_of_channels(name, channels[0], 1 if one_file_each else num_channels))
+        numbers = [number for number, _ in channels]
+        is_one_case = len(set(numbers)) == len(numbers) and -1 not in numbers and 0 in numbers
+        if is_one_case and max(numbers) < num_channels:
+            items.append(_item_of_channels(name, channels[0][1], 1 if one_file_each else num_channels))
         else:
-            items += [{"image": str(path), "name": _stem(path)} for path in channels.values()]
+            items += [{"image": str(path), "name": _stem(path)} for _, path in channels]
     return items
 
 
@@ -190,20 +178,25 @@ def _find_series(folder: Path) -> list[dict[str, Any]]:
 
 
 def _is_dicom(path: Path) -> bool:
-    if path.name == "DICOMDIR":
+    if path.name == "DICOMDIR" or not path.is_file():
         return False
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
 
 
 def _files(folder: Path) -> list[Path]:
-    """Its files; hidden ones (as the ._ of macOS) are nobody's images."""
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    """Its files and the links that lead nowhere; hidden ones (as the ._ of macOS) are nobody's images."""
+    found = (path for path in folder.iterdir() if path.is_file() or (path.is_symlink() and not path.exists()))
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _is_nifti(path: Path) -> bool:
+    return path.name.lower().endswith(_NIFTI)
 
 
 def _read_list(path: Path) -> list[Any]:
     """The entries of a text or JSON file; relative paths are relative to it."""
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
     if path.suffix.lower() == ".txt":
         lines = (line.strip() for line in text.splitlines())
         return [str(path.parent / line) for line in lines if line and not line.startswith("#")]
@@ -222,29 +215,6 @@ def _map_paths(entry: Any, function: Callable[[str], str]) -> Any:
     if isinstance(entry, list):
         return [_map_paths(part, function) for part in entry]
     return function(entry) if isinstance(entry, str) else entry
-
-
-def _decathlon_cases(folder: Path, content: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    for case in content["training"]:
-        image, label = (str(folder / case[key]) for key in ("image", "label"))
-        yield {"image": image, "label": label, "name": _stem(image)}
-
-
-def _nnunet_cases(folder: Path, content: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    ending = content.get("file_ending", ".nii.gz")
-    num_channels = len(content.get("channel_names") or content.get("modality") or [""])
-    listed = content.get("dataset")
-    if listed is None:
-        names = [path.name.removesuffix(ending) for path in _files(folder / "labelsTr") if path.name.endswith(ending)]
-        numbers = [f"{number:04d}{ending}" for number in range(num_channels)]
-        listed = {
-            name: {"images": [f"imagesTr/{name}_{number}" for number in numbers], "label": f"labelsTr/{name}{ending}"}
-            for name in names
-        }
-    for name, case in listed.items():
-        images = [str(folder / os.path.expandvars(path)) for path in case["images"]]
-        label = str(folder / os.path.expandvars(case["label"]))
-        yield {"image": images if len(images) > 1 else images[0], "label": label, "name": name}
 
 
 def _stem(path: str | os.PathLike[str]) -> str:

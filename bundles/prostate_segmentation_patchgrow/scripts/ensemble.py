@@ -15,7 +15,9 @@ import torch
 
 __all__ = ["Ensemble", "Mirrored", "assemble", "load_weights"]
 
-stop = runpy.run_path(str(Path(__file__).with_name("cases.py")))["stop"]
+_SCRIPTS = Path(__file__).parent
+stop = runpy.run_path(str(_SCRIPTS / "command.py"))["stop"]
+carried = runpy.run_path(str(_SCRIPTS / "carried.py"))["carried"]
 
 
 class Ensemble(torch.nn.Module):
@@ -72,6 +74,8 @@ def assemble(
         mirror_axes: as `Mirrored` takes them.
     """
     _check_axes(network, mirror_axes)
+    # A patch as small as the total stride leaves the bottleneck a single voxel, which torch's norm refuses.
+    carried("single_voxel_norm").allow_single_voxel(network)
     if isinstance(ckpt_path, str | os.PathLike):
         return Mirrored(network, mirror_axes) if mirror_axes else network
     members = [copy.deepcopy(network) for _ in ckpt_path]
@@ -104,3 +108,5 @@ def load_weights(network: torch.nn.Module, *, ckpt_path: str | Sequence[str]) ->
     except Exception as error:  # of many kinds: unpickling, zip, key and shape errors
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         stop(f"ckpt_path: {ckpt_path} holds no weights of this network: {' '.join(lines[:2])[:300]}")
+    if broken := [name for name, value in network.state_dict().items() if not torch.isfinite(value).all()]:
+        stop(f"ckpt_path: {ckpt_path} holds weights that are no finite number, first in {broken[0]}")

@@ -1,0 +1,184 @@
+"""Finds labelled cases, sets broken ones apart, and evaluates the others."""
+
+from __future__ import annotations
+
+import os
+import runpy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["evaluate", "labelled_cases", "sound_cases"]
+
+_SCRIPTS = Path(__file__).parent
+_COMMAND = runpy.run_path(str(_SCRIPTS / "command.py"))
+carried = runpy.run_path(str(_SCRIPTS / "carried.py"))["carried"]
+register_readers = runpy.run_path(str(_SCRIPTS / "readers.py"))["register_readers"]
+complain, reason_of, stop = _COMMAND["complain"], _COMMAND["reason_of"], _COMMAND["stop"]
+
+Items = list[dict[str, Any]]
+
+
+def labelled_cases(
+    dataset_dir: str | os.PathLike[str], *, fold: int | str, channels: Sequence[str], labels: Mapping[str, str]
+) -> Items:
+    """The cases of a data set that a fold validates on, sorted by name.
+
+    Args:
+        dataset_dir: folder in Decathlon's or nnU-Net's raw layout.
+        fold: one of nnU-Net's five, 0 to 4, or "all".
+        channels: the bundle's.
+        labels: the bundle's, name by value.
+
+    Returns:
+        Items `{"image": path or [path per channel], "label": path, "name": name of the case}`.
+
+    Raises:
+        ValueError: a data set that can't be read, has other channels or labels, or no such fold.
+    """
+    try:
+        task = carried("decathlon").read_task(dataset_dir)
+        classes = carried("segmentation_classes")
+        known = classes.parse_labels(labels)
+        classes.check_classes(task, folder=str(dataset_dir), channels=classes.parse_channels(channels), labels=known)
+        _, cases = carried("folds").split_cases(task.cases, fold=fold)
+    except ValueError as error:
+        stop(str(error))
+    return [{**case.as_item(), "name": case.name} for case in cases]
+
+
+def sound_cases(
+    cases: Items,
+    *,
+    channels: Sequence[str],
+    labels: Mapping[str, str],
+    verify_data: bool | str,
+    trust_label_voxels: bool | str,
+) -> Items:
+    """The cases of which every voxel, read once, proves sound; the others are named, one line each.
+
+    Args:
+        cases: as `labelled_cases` gives them.
+        channels: the bundle's.
+        labels: the bundle's, name by value.
+        verify_data: false: all cases are taken for sound.
+        trust_label_voxels: a label of its image's shape belongs to its image's voxels, whatever its header says.
+
+    Raises:
+        ValueError: no case is sound.
+    """
+    parse_switch = carried("plain_settings").parse_switch
+    try:
+        verify = parse_switch(verify_data, name="verify_data")
+        trust = parse_switch(trust_label_voxels, name="trust_label_voxels")
+    except ValueError as error:
+        stop(str(error))
+    if not verify:
+        return list(cases)
+    task = carried("task")
+    parsed = [task.Case(case["name"], _paths(case["image"]), Path(case["label"])) for case in cases]
+    names = carried("segmentation_classes").parse_labels(labels)
+    whole = task.DecathlonTask("", tuple(channels), names, tuple(parsed))
+    problems = carried("verification").find_problems(whole, trust_label_voxels=trust)
+    for name, problem in problems.items():
+        if _is_first_process():
+            complain(f"case {name} is left out: {problem}")
+    sound = [case for case in cases if case["name"] not in problems]
+    if not sound:
+        stop(f"dataset_dir: none of the {len(cases)} cases can be evaluated")
+    return sound
+
+
+def evaluate(evaluator: Any, *, cases: Items, labelled: Items) -> None:
+    """Run the evaluator over the sound cases; one that fails on the way is named, and the others are evaluated again.
+
+    Args:
+        evaluator: MONAI's, over a Dataset of the cases.
+        cases: the sound ones.
+        labelled: all that were asked for.
+
+    Raises:
+        RuntimeError: a case was left out or failed; the metrics of the others are written by then. A command ends with
+            exit code 1 instead.
+    """
+    dataset = evaluator.data_loader.dataset
+    register_readers(dataset.transform)
+    dataset.transform, evaluator.inferer = _Prepared(dataset.transform), _Finite(evaluator.inferer)
+    left = {item["name"] for item in labelled} - {item["name"] for item in cases}
+    while True:
+        try:
+            evaluator.run()
+            break
+        except Exception as error:
+            name = _case_of(error, evaluator)
+            if name not in {item["name"] for item in dataset.data} or len(dataset) == 1 or _has_others():
+                stop(f"case {name} can't be evaluated: {reason_of(error)}")
+            complain(f"case {name} failed and is left out: {reason_of(error)}")
+            left.add(name)
+            dataset.data = [item for item in dataset.data if item["name"] != name]
+            evaluator.state.epoch_length = len(evaluator.data_loader)
+            evaluator.run()  # Ignite 0.5.5 keeps what is left of a run that raised: this one finds it spent, and ends
+    if left:
+        stop(f"{len(left)} of {len(labelled)} cases were not evaluated: {', '.join(sorted(left))}")
+
+
+class _CaseError(RuntimeError):
+    """A case that can't be prepared."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(reason)
+        self.name = name
+
+
+class _Prepared:
+    """Preprocessing whose errors tell the case, and that lets no value pass that is no finite number."""
+
+    def __init__(self, transform: Any) -> None:
+        self.transform = transform
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        try:
+            data = self.transform(item)
+            if not torch.isfinite(data["image"]).all():
+                raise ValueError("the image has voxels that are no finite number")
+        except Exception as error:
+            raise _CaseError(item["name"], reason_of(error)) from error
+        return data
+
+
+class _Finite:
+    """An inferer whose output is finite: of NaN the largest is class 0, which would be a silent wrong."""
+
+    def __init__(self, inferer: Any) -> None:
+        self.inferer = inferer
+
+    def __call__(self, *arguments: Any, **options: Any) -> torch.Tensor:
+        logits = self.inferer(*arguments, **options)
+        if not torch.isfinite(logits).all():
+            raise ValueError("the network's output has values that are no finite number")
+        return logits
+
+
+def _paths(image: Any) -> Any:
+    return tuple(map(Path, image)) if isinstance(image, list) else Path(image)
+
+
+def _case_of(error: BaseException | None, evaluator: Any) -> str:
+    """The name of the case at which an evaluation broke off."""
+    while error is not None:
+        if isinstance(error, _CaseError):
+            return error.name
+        error = error.__cause__
+    names = (getattr(evaluator.state, "batch", None) or {}).get("name") or ["?"]
+    return str(names[0])
+
+
+def _has_others() -> bool:
+    """Whether other processes wait for this one's share of the metrics."""
+    return torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
+
+
+def _is_first_process() -> bool:
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0

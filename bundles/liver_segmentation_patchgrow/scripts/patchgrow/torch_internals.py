@@ -1,0 +1,47 @@
+"""What is private in torch and used here, under public names; checked against torch 2.13."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+from torch.nn.modules.batchnorm import _NormBase as Norm
+from torch.nn.modules.conv import _ConvNd as Convolution
+from torch.nn.modules.dropout import _DropoutNd as Dropout
+from torch.nn.modules.instancenorm import _InstanceNorm as InstanceNorm
+from torch.nn.modules.loss import _Loss as Loss
+from torch.utils.data import DataLoader
+
+__all__ = [
+    "BatchNorm",
+    "Convolution",
+    "Dropout",
+    "InstanceNorm",
+    "Loss",
+    "Norm",
+    "check_input_dim",
+    "compiler",
+    "end_persistent_workers",
+]
+
+
+def check_input_dim(norm: InstanceNorm, x: Tensor) -> None:
+    """Raise a ValueError where an instance norm isn't for inputs of as many axes as `x` has."""
+    norm._check_input_dim(x)
+
+
+def compiler() -> tuple[Any, Any]:
+    """What ``torch.compile`` tells of its starts and ends, and its settings.
+
+    They are imported on call: that takes half a second, and few compile.
+    """
+    import torch._dynamo.callback
+
+    return torch._dynamo.callback.callback_handler, torch._dynamo.config
+
+
+def end_persistent_workers(loader: DataLoader) -> None:
+    """End the worker processes that a loader keeps between epochs; its next iterator starts new ones."""
+    if getattr(loader, "persistent_workers", False):
+        loader._iterator = None

@@ -1,0 +1,1 @@
+"""Copies of modules of monai_patchgrow, which need MONAI alone."""

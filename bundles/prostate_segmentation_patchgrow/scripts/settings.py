@@ -1,0 +1,75 @@
+"""Checks the settings of an evaluation or a prediction, before an image is read."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+__all__ = ["check_settings", "check_writable"]
+
+_SCRIPTS = Path(__file__).parent
+_COMMAND = runpy.run_path(str(_SCRIPTS / "command.py"))
+carried = runpy.run_path(str(_SCRIPTS / "carried.py"))["carried"]
+is_command, reason_of, stop = (_COMMAND[name] for name in ("is_command", "reason_of", "stop"))
+
+
+def check_settings(callers: Iterable[object]) -> None:
+    """Check the settings of the config that is being evaluated, one by one.
+
+    Args:
+        callers: objects among which is the config's parser.
+
+    Raises:
+        ValueError: the first that can't be used, in one line that names its key.
+    """
+    parser: Any = next(caller for caller in callers if isinstance(caller, ConfigParser))
+    plain, arguments = carried("plain_settings"), carried("arguments")
+    checks: dict[str, Callable[[Any], Any]] = {
+        "device": lambda value: plain.parse_device(value),
+        "amp": lambda value: plain.parse_switch(value, name="amp"),
+        "num_workers": lambda value: arguments.parse_int(value, name="num_workers", minimum=0),
+        "patch_size": lambda value: arguments.parse_sizes(value, name="patch_size"),
+        "spacing": lambda value: [
+            plain.parse_number(size, name="spacing", above=0)
+            for size in plain.parse_list(value, name="spacing", length=len(parser.get_parsed_content("patch_size")))
+        ],
+        "output_dir": lambda value: plain.parse_folder(value, name="output_dir"),
+        # A federated client's weights come later.
+        **({"ckpt_path": _check_weights} if is_command() else {}),
+    }
+    for name in (name for name in checks if name in parser):
+        try:
+            value = parser.get_parsed_content(name)
+        except Exception as error:
+            stop(f"{name}: {parser[name]!r} can't be evaluated: {reason_of(error)}")
+        try:
+            checks[name](value)
+        except ValueError as error:
+            stop(str(error))
+
+
+def check_writable(output_dir: str | os.PathLike[str]) -> None:
+    """Make the folder, and try whether a file can be written to it.
+
+    Raises:
+        ValueError: it can't.
+    """
+    try:
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output_dir).close()
+    except OSError as error:
+        stop(f"output_dir: can't write to {output_dir} ({error.strerror}): give another folder")
+
+
+def _check_weights(ckpt_path: Any) -> None:
+    for path in [ckpt_path] if isinstance(ckpt_path, str | os.PathLike) else ckpt_path:
+        if not os.path.isfile(path):
+            raise ValueError(
+                f"ckpt_path: no weights at {path}: train the bundle first, or give the path of its model.pt"
+            )
