@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["BATCHES_AHEAD", "free_shared_bytes", "workers_that_fit"]
+import torch
+
+__all__ = ["BATCHES_AHEAD", "free_shared_bytes", "tensor_bytes", "workers_that_fit"]
 
 BATCHES_AHEAD = 2
 """Batches that each worker makes ahead: the default of ``torch.utils.data.DataLoader``."""
@@ -55,3 +59,21 @@ def workers_that_fit(num_workers: int, *, batch_bytes: int, free_bytes: float | 
             *(fitting, num_workers, free / _MIB, num_workers * BATCHES_AHEAD + 1, batch_bytes / _MIB),
         )
     return fitting
+
+
+def tensor_bytes(value: Any) -> int:
+    """Bytes of the tensors that an item is made of, in containers and attributes too: what a worker hands over.
+
+    Args:
+        value: of a data set; without circles.
+
+    >>> tensor_bytes({"image": torch.zeros(3, 8, 8, dtype=torch.uint8), "label": 1})
+    192
+    """
+    if isinstance(value, torch.Tensor):
+        return value.untyped_storage().nbytes()
+    if isinstance(value, Mapping):
+        return sum(map(tensor_bytes, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(tensor_bytes, value))
+    return sum(map(tensor_bytes, vars(value).values())) if type(value).__module__.startswith("monai_patchgrow") else 0

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from monai_patchgrow.data.loading.shared_memory import workers_that_fit
+from monai_patchgrow.data import PaintedTiles, TensorTiles
+from monai_patchgrow.data.loading.shared_memory import tensor_bytes, workers_that_fit
 
 MIB = 2**20
 
@@ -27,3 +29,10 @@ def test_enough_room_is_not_spoken_of(caplog):
     assert workers_that_fit(0, batch_bytes=10 * MIB, free_bytes=0) == 0
     assert workers_that_fit(2, batch_bytes=MIB, free_bytes=64 * MIB) == 2
     assert caplog.messages == []
+
+
+def test_what_a_worker_hands_over():
+    tiles = TensorTiles(torch.zeros(1, 16, 16, dtype=torch.uint8))
+    assert tensor_bytes({"image": tiles, "label": 1, "name": "a"}) == 256
+    assert tensor_bytes({"image": PaintedTiles(tiles, None, threshold=1, colour=1), "label": torch.zeros(2)}) == 264
+    assert tensor_bytes([torch.zeros(4, 4)[:1], "path"]) == 64  # a view takes all of its storage along
