@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_patchgrow.data.tiles.cells import Cell, format_cell, overlap, parse_cells, parse_padding
-from monai_patchgrow.data.tiles.file import FileTiles, import_reader
+from monai_patchgrow.data.tiles.file import FileTiles, import_reader, reason_of
+from monai_patchgrow.data.tiles.finite import IN_MEMORY, check_finite
 
 __all__ = ["ArrayTiles", "MemmapTiles", "ZarrTiles"]
+
+_UNDECODED = "can't be decoded"
 
 
 class ArrayTiles:
@@ -56,6 +59,7 @@ class ArrayTiles:
 
         Raises:
             ValueError: no cells, cells of several sizes or of the wrong number of axes.
+            DataError: voxels that are NaN, infinite or too large for float32.
         """
         starts, size = parse_cells(cells, self.shape)
         patches = np.full((len(starts), self.shape[0], *size), self.padding, self._dtype)
@@ -63,7 +67,9 @@ class ArrayTiles:
             if places := overlap(start, size, self.shape[1:]):
                 inside, within = places
                 patch[(slice(None), *within)] = self.image[(slice(None), *inside)]
-        return torch.from_numpy(patches)
+        voxels = torch.from_numpy(patches)
+        check_finite(voxels, starts, image=IN_MEMORY)
+        return voxels
 
 
 class _StoredArray(FileTiles):
@@ -118,7 +124,7 @@ class MemmapTiles(_StoredArray):
         try:
             return np.load(self.path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise self._error(f"no array that can be mapped ({error})") from None
+            raise self._error(reason_of(error, otherwise="no array that can be mapped")) from None
 
 
 class ZarrTiles(_StoredArray):
@@ -149,13 +155,13 @@ class ZarrTiles(_StoredArray):
         except (KeyError, IndexError):
             raise self._error(f"no level {self.level}; the finest is 0") from None
         except Exception as error:  # of many types: it depends on what is broken
-            raise self._error(f"no zarr ({error})") from None
+            raise self._error(reason_of(error, otherwise="no zarr")) from None
 
     def _load(self, handle: Any, key: list[slice], place: str) -> NDArray[Any]:
         try:
             return handle[tuple(key)]
         except Exception as error:  # each codec has its own
-            raise self._error(f"a chunk at {place} can't be decoded ({error})") from None
+            raise self._error(f"a chunk at {place} {reason_of(error, otherwise=_UNDECODED)}") from None
 
 
 def _level_name(group: Any, level: int) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +20,11 @@ from typing_extensions import Self
 
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tiles.cells import Cell, parse_cells, parse_padding
+from monai_patchgrow.data.tiles.finite import check_finite
 
-__all__ = ["FileTiles", "import_reader"]
+__all__ = ["FileTiles", "check_readable", "import_reader", "reason_of"]
+
+_KINDS = "biuf"  # what a float32 can stand for: no complex numbers, text or records
 
 
 class FileTiles(ABC):
@@ -41,11 +46,11 @@ class FileTiles(ABC):
         self.path, self.padding = Path(path), padding
         self._handle: Any = None
         self._process = 0
-        if not self.path.exists():
-            raise DataError(f"{self.path}: no such file")
         shape, dtype = self._describe(self._opened())
         if len(shape) < 2 or 0 in shape:
             raise DataError(f"{self.path}: an image has channels and at least one spatial axis, got shape {shape}")
+        if dtype.kind not in _KINDS:
+            raise DataError(f"{self.path}: voxels of type {dtype} are not supported")
         self._shape, self._dtype = shape, dtype.newbyteorder("=")
         try:
             parse_padding(padding, self.dtype)
@@ -67,12 +72,15 @@ class FileTiles(ABC):
 
         Raises:
             ValueError: no cells, cells of several sizes or of the wrong number of axes.
-            DataError: a part of the file that can't be read; names the file and the place.
+            DataError: a part of the file that can't be read, or voxels that are NaN, infinite or too large for float32;
+                names the file and the place.
         """
         starts, size = parse_cells(cells, self.shape)
         patches = np.full((len(starts), self.shape[0], *size), self.padding, self._dtype)
         self._fill(self._opened(), patches, starts)
-        return torch.from_numpy(patches)
+        voxels = torch.from_numpy(patches)
+        check_finite(voxels, starts, image=str(self.path))
+        return voxels
 
     def close(self) -> None:
         """Close the file; reading opens it again."""
@@ -94,6 +102,7 @@ class FileTiles(ABC):
 
     def _opened(self) -> Any:
         if self._handle is None or self._process != os.getpid():
+            check_readable(self.path)
             self._handle, self._process = self._open(), os.getpid()
         return self._handle
 
@@ -111,6 +120,35 @@ class FileTiles(ABC):
     @abstractmethod
     def _fill(self, handle: Any, patches: NDArray[Any], starts: Sequence[tuple[int, ...]]) -> None:
         """Write what lies inside the image into the patches `(N, C, *patch)` with these first voxels."""
+
+
+def check_readable(path: str | os.PathLike[str]) -> None:
+    """Check that a file or folder is there, and that this user may read it.
+
+    Raises:
+        DataError: it isn't, or the user may not.
+    """
+    try:
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: can't be opened ({error.strerror})") from None
+    if not os.access(path, os.R_OK | (os.X_OK if is_folder else 0)):
+        raise DataError(f"{path}: can't be opened ({os.strerror(errno.EACCES)}): this user may not read it")
+
+
+def reason_of(error: Exception, *, otherwise: str) -> str:
+    """Why a part of a file isn't there, for a message: that it can't be read, or else what `otherwise` says of it.
+
+    >>> reason_of(PermissionError(13, "Permission denied"), otherwise="can't be decoded")
+    "can't be read (Permission denied)"
+    >>> reason_of(EOFError(), otherwise="can't be decoded")
+    "can't be decoded (EOFError)"
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return f"can't be read ({error.strerror})"
+    return f"{otherwise} ({str(error) or type(error).__name__})"
 
 
 def import_reader(name: str, *, extra: str, path: Path) -> ModuleType:

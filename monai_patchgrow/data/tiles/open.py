@@ -18,7 +18,7 @@ from monai_patchgrow.data.suffixes import ARRAYS, PICTURES, SLIDES, TIFFS, split
 from monai_patchgrow.data.tiles.array import MemmapTiles, ZarrTiles
 from monai_patchgrow.data.tiles.cells import parse_padding
 from monai_patchgrow.data.tiles.constant import white_value
-from monai_patchgrow.data.tiles.file import FileTiles
+from monai_patchgrow.data.tiles.file import FileTiles, check_readable, reason_of
 from monai_patchgrow.data.tiles.slide import SlideTiles
 from monai_patchgrow.data.tiles.source import TensorTiles, TileSource, as_tile_source
 from monai_patchgrow.data.tiles.tiff import TiffTiles
@@ -77,8 +77,9 @@ def read_picture(path: str | Path, *, channels: int) -> torch.Tensor:
     """Read a .png or .jpg as ``(channels, rows, columns)``: uint8, or uint16 where a grey one has 16 bits.
 
     Raises:
-        DataError: no such file, or one that is broken.
+        DataError: no such file, one that this user may not read, or one that is broken.
     """
+    check_readable(path)
     try:
         with Image.open(path) as picture:
             if picture.mode.startswith("I"):  # Pillow's own conversion would cut all above 255
@@ -86,10 +87,8 @@ def read_picture(path: str | Path, *, channels: int) -> torch.Tensor:
                 pixels = np.repeat(grey[..., None], channels, axis=-1)
             else:
                 pixels = np.array(picture.convert("L" if channels == 1 else "RGB"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise DataError(f"{path}: no picture that can be read ({error})") from None
+        raise DataError(f"{path}: {reason_of(error, otherwise='no picture that can be read')}") from None
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).movedim(-1, 0).contiguous()
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from monai_patchgrow.data.tiles.array import ArrayTiles
 from monai_patchgrow.data.tiles.cells import Cell, overlap, parse_cells, parse_padding
+from monai_patchgrow.data.tiles.finite import IN_MEMORY, check_finite
 
 __all__ = ["TensorTiles", "TileSource", "as_tile_source"]
 
@@ -69,6 +70,7 @@ class TensorTiles:
 
         Raises:
             ValueError: no cells, cells of several sizes or of the wrong number of axes.
+            DataError: voxels that are NaN, infinite or too large for float32, where the tensor is on the CPU.
         """
         starts, size = parse_cells(cells, self.shape)
         patches = self.image.new_full((len(starts), self.shape[0], *size), self.padding)
@@ -76,6 +78,7 @@ class TensorTiles:
             if places := overlap(start, size, self.shape[1:]):
                 inside, within = places
                 patch[(slice(None), *within)] = self.image[(slice(None), *inside)]
+        check_finite(patches, starts, image=IN_MEMORY)
         return patches
 
 
