@@ -72,7 +72,8 @@ def thumbnail(source: TileSource, *, largest: int = 512) -> Tensor:
 def coarse_thumbnail(source: TileSource, *, largest: int = 1024) -> Tensor:
     """Average an image down from the coarsest level of its file that has enough pixels: little of it is read.
 
-    All of it is where it has no such levels: it isn't a TIFF or a slide, or already the coarsest.
+    All of it is where it has no such levels: it isn't a TIFF or a slide, or already the coarsest. A TIFF's level that
+    leaves out tiles which the image has isn't taken.
 
     Args:
         source: the image ``(C, rows, columns)``, of any level; of one that is painted, what is under the paint.
@@ -90,6 +91,11 @@ def coarse_thumbnail(source: TileSource, *, largest: int = 1024) -> Tensor:
     if isinstance(source, SlideTiles | TiffTiles):
         for level in range(source.num_levels - 1, source.level, -1):
             with type(source)(source.path, level=level, padding=source.padding) as coarser:
-                if max(coarser.shape[1:]) >= largest:
+                if max(coarser.shape[1:]) >= largest and not _hides_part(coarser, source):
                     return thumbnail(coarser, largest=largest)
     return thumbnail(source, largest=largest)
+
+
+def _hides_part(coarser: SlideTiles | TiffTiles, source: SlideTiles | TiffTiles) -> bool:
+    """Whether a coarser level lacks tiles that the image has; of slides openslide doesn't tell."""
+    return isinstance(coarser, TiffTiles) and isinstance(source, TiffTiles) and coarser.lacks_tiles_of(source)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,15 +13,19 @@ from numpy.typing import NDArray
 
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tiles.cells import format_cell, overlap
-from monai_patchgrow.data.tiles.file import FileTiles, import_reader
+from monai_patchgrow.data.tiles.file import FileTiles, import_reader, reason_of
+from monai_patchgrow.data.tiles.tiff_image import TiffImage, pyramid_levels
 
-__all__ = ["TiffPage", "TiffTiles", "pyramid_pages"]
+__all__ = ["TiffTiles"]
 
 _logger = logging.getLogger(__name__)
 
 
 class TiffTiles(FileTiles):
     """Patches of one level of a tiled TIFF: 2-D, grey or with channels, also a pyramid, BigTIFF, OME or SVS.
+
+    Channels are samples of one page, or a page each where the file says so (OME's axis C, ImageJ's channels). Tiles and
+    strips that the file leaves out hold the padding, as what is beyond the border does.
 
     tifffile decodes the tiles. Which of them lie under a patch is found here: tifffile reads regions through zarr only,
     at 1.11 ms instead of 0.64 ms per patch of 256 pixels, and from a file whose one position threads would share.
@@ -35,7 +36,7 @@ class TiffTiles(FileTiles):
     Args:
         path: of the file.
         level: of the pyramid; 0 is the finest.
-        padding: the value of voxels beyond the border.
+        padding: the value of voxels beyond the border, and of tiles that the file leaves out.
 
     Attributes:
         num_levels: of the file's pyramid; 1 where there is none.
@@ -48,45 +49,62 @@ class TiffTiles(FileTiles):
     def __init__(self, path: str | os.PathLike[str], *, level: int = 0, padding: float = 0) -> None:
         self.level = level
         super().__init__(path, padding=padding)
-        if not self._opened().tiled:
+        if not self.image.tiled:
             _logger.warning("%s: has strips instead of tiles: every patch decodes whole rows of the image", self.path)
 
-    def _open(self) -> TiffPage:
+    def lacks_tiles_of(self, finer: TiffTiles) -> bool:
+        """Whether this level leaves out tiles where a finer one has some: then it doesn't show all that is there."""
+        return self.image.lacks_tiles_of(finer.image)
+
+    @property
+    def image(self) -> TiffImage:
+        """The level's tiles in the open file."""
+        return self._opened()
+
+    def _open(self) -> TiffImage:
         tifffile = import_reader("tifffile", extra="tiff", path=self.path)
         import_reader("imagecodecs", extra="tiff", path=self.path)
         try:
             with tifffile.TiffFile(self.path) as tiff:
-                pages = pyramid_pages(tiff)
-                self.num_levels = len(pages)
-                if self.level not in range(len(pages)):
-                    raise self._error(f"no level {self.level}: it has {len(pages)}, and the finest is 0")
-                return TiffPage.of(pages[self.level], self.path)
+                levels = pyramid_levels(tiff)
+                self.num_levels = len(levels)
+                if self.level not in range(len(levels)):
+                    raise self._error(f"no level {self.level}: it has {len(levels)}, and the finest is 0")
+                return TiffImage.of(levels[self.level], self.path)
         except DataError:
             raise
         except Exception as error:  # of many types: it depends on what is broken
-            raise self._error(f"no TIFF image that can be read ({error})") from None
+            raise self._error(reason_of(error, otherwise="no TIFF image that can be read")) from None
 
-    def _describe(self, handle: TiffPage) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    def _describe(self, handle: TiffImage) -> tuple[tuple[int, ...], np.dtype[Any]]:
         return handle.shape, handle.dtype
 
-    def _fill(self, handle: TiffPage, patches: NDArray[Any], starts: Sequence[tuple[int, ...]]) -> None:
+    def _fill(self, handle: TiffImage, patches: NDArray[Any], starts: Sequence[tuple[int, ...]]) -> None:
         size = patches.shape[2:]
         users = defaultdict(list)
         for patch, start in zip(patches, starts, strict=True):
             for index in handle.tiles_under(start, size):
                 users[index].append((patch, start))
         for index in sorted(users):
+            if self._is_left_out(handle, index):
+                continue
             values, corner = self._decode(handle, index), handle.corner(index)
             for patch, start in users[index]:
                 _paste(patch[handle.channels(index)], start, values, corner)
 
-    def _decode(self, handle: TiffPage, index: int) -> NDArray[Any]:
+    def _is_left_out(self, handle: TiffImage, index: int) -> bool:
+        try:
+            return handle.leaves_out(index)
+        except IndexError:
+            raise self._error(f"it has {len(handle.offsets)} tiles, and needs one of number {index}") from None
+
+    def _decode(self, handle: TiffImage, index: int) -> NDArray[Any]:
         try:
             return handle.decode(index)
         except Exception as error:  # each codec has its own
             place = format_cell(handle.corner(index), handle.tile)
-            reason = str(error) or type(error).__name__
-            raise self._error(f"the tile at {place} of level {self.level} can't be decoded ({reason})") from None
+            reason = reason_of(error, otherwise="can't be decoded")
+            raise self._error(f"the tile at {place} of level {self.level} {reason}") from None
 
 
 def _paste(patch: NDArray[Any], start: Sequence[int], values: NDArray[Any], corner: tuple[int, int]) -> None:
@@ -95,126 +113,3 @@ def _paste(patch: NDArray[Any], start: Sequence[int], values: NDArray[Any], corn
     if places := overlap(relative, patch.shape[1:], values.shape[1:]):
         inside, within = places
         patch[(slice(None), *within)] = values[(slice(None), *inside)]
-
-
-@dataclass
-class TiffPage:
-    """The tiles (or strips) of one 2-D image in an open file.
-
-    The file is read at given places without a position of its own, so that threads don't disturb each other.
-
-    Attributes:
-        shape: `(C, Y, X)`.
-        tile: rows and columns of a tile, in pixels.
-        planes: how often the image is there: once, or once per channel.
-    """
-
-    descriptor: int
-    shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
-    tile: tuple[int, int]
-    tiled: bool
-    planes: int
-    offsets: Sequence[int]
-    byte_counts: Sequence[int]
-    empty: float
-    decoder: Callable[[bytes, int], NDArray[Any]]
-
-    @classmethod
-    def of(cls, page: Any, path: Path) -> TiffPage:
-        """The tiles of one of tifffile's pages, whose file must be open, and may be closed later."""
-        if page.dtype is None or not page.dataoffsets:
-            raise TypeError(f"samples of {page.bitspersample} bits and format {page.sampleformat} are not supported")
-        strip = min(page.rowsperstrip, page.imagelength), page.imagewidth
-        decoder = _decoder(page)
-        return cls(
-            descriptor=os.open(path, os.O_RDONLY),
-            shape=(page.samplesperpixel, page.imagelength, page.imagewidth),
-            dtype=np.dtype(page.dtype),
-            tile=(page.tilelength, page.tilewidth) if page.is_tiled else strip,
-            tiled=page.is_tiled,
-            planes=page.samplesperpixel if page.planarconfig == 2 else 1,
-            offsets=page.dataoffsets,
-            byte_counts=page.databytecounts,
-            empty=page.nodata,
-            decoder=decoder,
-        )
-
-    def tiles_under(self, start: Sequence[int], size: Sequence[int]) -> Iterator[int]:
-        """Numbers of the tiles of which a cell holds a part."""
-        places = overlap(start, size, self.shape[1:])
-        if places is None:
-            return
-        ranges = [range(p.start // t, -(-p.stop // t)) for p, t in zip(places[0], self.tile, strict=True)]
-        height, width = self._grid
-        for plane, row, column in product(range(self.planes), *ranges):
-            yield (plane * height + row) * width + column
-
-    def corner(self, index: int) -> tuple[int, int]:
-        """First row and column of a tile, in pixels."""
-        height, width = self._grid
-        row, column = divmod(index % (height * width), width)
-        return row * self.tile[0], column * self.tile[1]
-
-    def channels(self, index: int) -> slice:
-        """Which channels a tile holds."""
-        height, width = self._grid
-        plane = index // (height * width)
-        return slice(plane, plane + 1) if self.planes > 1 else slice(0, self.shape[0])
-
-    def decode(self, index: int) -> NDArray[Any]:
-        """A tile `(C, Y, X)`, without what lies beyond the image's border.
-
-        Raises:
-            Exception: of many types, each codec has its own.
-        """
-        channels, rows, columns = self.shape
-        row, column = self.corner(index)
-        inside = min(self.tile[0], rows - row), min(self.tile[1], columns - column)
-        count = self.byte_counts[index]
-        if not count:  # a tile may be left out of the file
-            return np.full((channels // self.planes, *inside), self.empty, self.dtype)
-        data = os.pread(self.descriptor, count, self.offsets[index])
-        if len(data) < count:
-            raise ValueError(f"the file ends {count - len(data)} bytes too early")
-        return self.decoder(data, index)[: inside[0], : inside[1]].transpose(2, 0, 1)
-
-    def close(self) -> None:
-        """Close the file."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-        self.descriptor = -1
-
-    def __del__(self) -> None:
-        self.close()
-
-    @property
-    def _grid(self) -> tuple[int, int]:
-        """Tiles per column and per row of the image."""
-        return -(-self.shape[1] // self.tile[0]), -(-self.shape[2] // self.tile[1])
-
-
-def pyramid_pages(tiff: Any) -> list[Any]:
-    """The pages of the first image's pyramid, the finest first; they may be sub-images of it or its successors."""
-    series = tiff.series[0]
-    if len(series.levels) == 1:
-        smaller = [other for other in tiff.series[1:] if other.keyframe.is_reduced and other.keyframe.is_tiled]
-        levels = [series, *smaller]
-    else:
-        levels = list(series.levels)
-    for level in levels:
-        if len(level.pages) != 1 or level.keyframe.imagedepth != 1:
-            raise TypeError(f"axes {level.axes} of shape {level.shape}: one 2-D page with its channels is needed")
-    return [level.keyframe for level in levels]
-
-
-def _decoder(page: Any) -> Callable[[bytes, int], NDArray[Any]]:
-    """What decodes a tile's bytes, with its number, to `(Y, X, C)`."""
-    tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
-    decode = page.decode  # made on first use, for which the page's file must be open
-
-    def decode_tile(data: bytes, index: int) -> NDArray[Any]:
-        values, _, _ = decode(data, index, **tables)
-        return values[0]
-
-    return decode_tile
