@@ -4,6 +4,7 @@ from monai_patchgrow.handlers.batch_augmentation import AugmentBatches
 from monai_patchgrow.handlers.checkpoint import BestWeights, ResumableRun
 from monai_patchgrow.handlers.compilation import CompilationLog
 from monai_patchgrow.handlers.engine_output import LossOutput
+from monai_patchgrow.handlers.finite_output import FiniteOutput
 from monai_patchgrow.handlers.gradient_clipping import GradientClipping
 from monai_patchgrow.handlers.loss_scaling import LossScaling, amp_dtype
 from monai_patchgrow.handlers.patch_growth import PatchGrowth
@@ -24,6 +25,7 @@ __all__ = [
     "BestWeights",
     "CompilationLog",
     "EvidenceMaps",
+    "FiniteOutput",
     "GradientClipping",
     "GrowthProgress",
     "LatentImages",

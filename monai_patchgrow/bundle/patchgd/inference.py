@@ -17,6 +17,7 @@ from monai_patchgrow.bundle.patchgd.preflight import read_all, run_engine
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tiles.items import collate_tiles
 from monai_patchgrow.engines.patchgd.evaluator import PatchGDEvaluator
+from monai_patchgrow.handlers.finite_output import OutputError
 from monai_patchgrow.internals.monai import ItemDataset
 
 __all__ = ["ImagesToClassify", "SkippingEvaluator", "check_output", "classify", "collate_sound"]
@@ -86,14 +87,20 @@ class SkippingEvaluator(PatchGDEvaluator):
         return []
 
     def _without_broken(self, batch: dict[Any, Any], error: Exception) -> dict[Any, Any]:
-        """The images of which every patch can be read; without all of them where that isn't the reason."""
-        faults = [self._fault_of(image) for image in batch[Keys.IMAGE]] if len(batch[Keys.IMAGE]) > 1 else []
-        faults = faults if any(faults) else [error] * len(batch[Keys.IMAGE])
+        """The images of which every patch can be read, and whose output is finite; none where that isn't the reason."""
+        faults = self._faults_of(batch[Keys.IMAGE], error)
         for name, fault in zip(batch["name"], faults, strict=True):
             if fault is not None:
                 self._skip(name, reason_of(fault))
         kept = [number for number, fault in enumerate(faults) if fault is None]
         return {key: [values[number] for number in kept] for key, values in batch.items()} if kept else {}
+
+    def _faults_of(self, images: Any, error: Exception) -> list[Exception | None]:
+        """Of each image what is wrong with it, None where nothing is."""
+        if isinstance(error, OutputError):
+            return [DataError(error.reason) if number in error.images else None for number in range(len(images))]
+        faults = [self._fault_of(image) for image in images] if len(images) > 1 else []
+        return faults if any(faults) else [error] * len(images)
 
     def _fault_of(self, image: Any) -> Exception | None:
         try:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from monai_patchgrow.bundle.one_line import one_line_config_errors
+from monai_patchgrow.handlers.finite_output import count_odd_weights
 from monai_patchgrow.networks.encoders.by_name import backbone
 from monai_patchgrow.networks.heads.by_name import classification_head
 
@@ -51,8 +52,8 @@ def load_weights(network: nn.Module, *, ckpt_path: str) -> None:
     """Load a weight file into the network.
 
     Raises:
-        SystemExit: there is no such file, or it holds no weights of this network, with the line as its message; a
-            ValueError in a process that hosts the bundle.
+        SystemExit: there is no such file, or it holds no weights of this network, or such as are NaN or infinite, with
+            the line as its message; a ValueError in a process that hosts the bundle.
     """
     with one_line_config_errors():
         if not os.path.isfile(ckpt_path):
@@ -67,6 +68,11 @@ def load_weights(network: nn.Module, *, ckpt_path: str) -> None:
             raise ValueError(
                 f"ckpt_path: {ckpt_path} holds no weights of this network: {' '.join(lines[:2])[:300]}"
             ) from error
+        if count := count_odd_weights(network):
+            raise ValueError(
+                f"ckpt_path: {count} weights in {ckpt_path} are NaN or infinite: train anew with a lower "
+                "learning_rate, or give other weights"
+            )
 
 
 @contextmanager

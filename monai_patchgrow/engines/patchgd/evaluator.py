@@ -23,6 +23,7 @@ from monai_patchgrow.engines.patchgd.options import (
     refuse_unknown,
     take_options,
 )
+from monai_patchgrow.handlers.finite_output import check_outputs
 from monai_patchgrow.networks.patch_classifier import PATCHES_AT_A_TIME
 from monai_patchgrow.state.latent_grid import LatentGrid
 
@@ -83,6 +84,7 @@ class PatchGDEvaluator(PatchGDEngine, SupervisedEvaluator):
 
     Raises:
         ValueError: see :class:`PatchGDEngine`; in an iteration, images that the patch or head doesn't fit.
+        OutputError: in an iteration, outputs that are NaN or infinite.
         TypeError: an option that there isn't; the nearest is named.
     """
 
@@ -96,6 +98,7 @@ class PatchGDEvaluator(PatchGDEngine, SupervisedEvaluator):
             self.fire_event(PatchGDEvents.FILL_COMPLETED)
             with model.encoding.autocast():
                 pred = model.classify(latent)
+        check_outputs(pred, network=self.network, batch=batchdata)
         self.state.output.update({Keys.PRED: pred.detach(), "latent": latent.z})
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
         self.fire_event(IterationEvents.MODEL_COMPLETED)

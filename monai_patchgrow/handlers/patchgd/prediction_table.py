@@ -11,6 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
+from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.files import put_in_place
 
 __all__ = ["PredictionTable"]
@@ -41,6 +42,7 @@ class PredictionTable:
 
     Raises:
         ValueError: class names of another number than the classes.
+        DataError: in an iteration, an output that is NaN or infinite, and stands for no class.
     """
 
     def __init__(
@@ -64,11 +66,14 @@ class PredictionTable:
             writer = csv.writer(file)
             for item, output in zip(engine.state.batch, engine.state.output, strict=True):
                 logits = torch.as_tensor(output["pred"]).detach().float().cpu()
+                name = item.get(self.name_key, self._rows)
+                if not logits.isfinite().all():
+                    raise DataError(f"{name}: the network's output is NaN or infinite")
                 scores = self._scores(logits)
                 if self._rows == 0:
                     writer.writerow(["image", "prediction", *self._columns(len(scores))])
                 label = "" if output.get("label") is None else _written(float(output["label"]))
-                name, prediction = item.get(self.name_key, self._rows), int(self.target.decode(logits))
+                prediction = int(self.target.decode(logits))
                 predicted_class = [self.class_names[prediction]] if self._is_named else []
                 writer.writerow([name, prediction, *predicted_class, label, *scores])
                 self._rows += 1

@@ -4,6 +4,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
+from monai_patchgrow.data import DataError
 from monai_patchgrow.handlers import PredictionTable
 from monai_patchgrow.losses import ImageTarget
 
@@ -86,3 +87,11 @@ def test_a_run_that_ends_early_leaves_an_earlier_table_and_its_own_rows(tmp_path
 def test_names_of_another_number_of_classes_are_refused(tmp_path):
     with pytest.raises(ValueError, match="there must be a name for each of 2 classes"):
         run(tmp_path / "t.csv", preds=[[0.0, 0.0]], class_names=["one"])
+
+
+@pytest.mark.parametrize("kind", ["classes", "grades", "value"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_is_no_class(tmp_path, kind, value):
+    with pytest.raises(DataError, match=r"^a: the network's output is NaN or infinite$"):
+        run(tmp_path / "t.csv", kind, preds=[[value] if kind == "value" else [0.0, value]], num_classes=3)
+    assert not (tmp_path / "t.csv").exists()
