@@ -14,6 +14,7 @@ from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.patchgd.images import causes, name_fault
 from monai_patchgrow.bundle.plain_settings import check_above_zero
 from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.data.tiles.file import FileTiles
 from monai_patchgrow.data.tiles.source import TileSource
 from monai_patchgrow.engines.patchgd.exactness import why_equal_patches_differ
 from monai_patchgrow.schedules.patch_grid import PatchGrid
@@ -55,7 +56,7 @@ def check_images(
         items: dictionaries with an "image", as `preprocessing` takes them.
         preprocessing: makes the image a tile source; of a huge one only the header is read.
         patch_size: voxels per axis, of the full patch.
-        read_tiles: read every tile too.
+        read_tiles: read every tile too. Those of floating-point files always are: they may hold NaN.
 
     Raises:
         SystemExit: the first fault, with the line as its message; its own error in a process that hosts the bundle.
@@ -65,7 +66,7 @@ def check_images(
         for item in tqdm(items, desc="verify", unit="image", disable=None, leave=False):
             try:
                 source = preprocessing(item)["image"]
-                if read_tiles:
+                if read_tiles or _reads_floats(source):
                     read_all(source, patch_size)
             except Exception as error:  # of many types: it depends on what is broken
                 raise name_fault(error, item) from None
@@ -103,3 +104,10 @@ def read_all(source: TileSource, patch_size: Sequence[int]) -> None:
     cells = range(grid.num_cells)
     for first in range(0, grid.num_cells, _CELLS_AT_A_TIME):
         source.read([grid.slices(cell) for cell in cells[first : first + _CELLS_AT_A_TIME]])
+
+
+def _reads_floats(source: Any) -> bool:
+    """Whether an image lies in a file of floating-point voxels, also one that is shown painted or turned."""
+    while not isinstance(source, FileTiles) and hasattr(source, "source"):
+        source = source.source
+    return isinstance(source, FileTiles) and source.dtype.is_floating_point

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset, Subset
 
 from monai_patchgrow.bundle.one_line import one_line_config_errors
+from monai_patchgrow.bundle.output_folders import check_folders
 from monai_patchgrow.bundle.patchgd import preflight
 from monai_patchgrow.bundle.patchgd.data import (
     images_to_classify,
@@ -42,6 +43,7 @@ __all__ = [
     "amp_dtype",
     "bundle_root",
     "check_config",
+    "check_folders",
     "check_images",
     "check_network",
     "check_output",

@@ -1,0 +1,54 @@
+"""Whether a run may write where it is told to: asked before it works for hours."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_patchgrow.bundle.one_line import one_line_config_errors
+
+__all__ = ["check_folders", "check_writable"]
+
+_FOLDERS = ("output_dir", "ckpt_dir", "cache_dir")
+
+
+def check_folders(settings: Any) -> None:
+    """Check that a run may write to the folders of its settings; on a fault exit with one line and code 1.
+
+    Args:
+        settings: of the running config, parsed; with `output_dir` and perhaps `ckpt_dir` and `cache_dir`.
+
+    Raises:
+        SystemExit: any fault, with the line as its message; a ValueError in a process that hosts the bundle.
+    """
+    with one_line_config_errors():
+        check_writable({name: getattr(settings, name, None) for name in _FOLDERS})
+
+
+def check_writable(folders: Mapping[str, str | os.PathLike[str] | None]) -> None:
+    """Check that files can be written to folders; one that isn't there yet isn't made.
+
+    Args:
+        folders: by the name of the setting; None: none is written to.
+
+    Raises:
+        ValueError: one that can't be written to, or made.
+
+    >>> check_writable({"output_dir": tempfile.gettempdir() + "/not/made", "cache_dir": None})
+    """
+    for name, folder in folders.items():
+        if folder is None:
+            continue
+        try:
+            tempfile.TemporaryFile(dir=_first_there(Path(folder))).close()
+        except OSError as error:
+            raise ValueError(f"{name}: can't write to {folder} ({error.strerror}): give another folder") from error
+
+
+def _first_there(folder: Path) -> Path:
+    """The folder, or the nearest one above it that there is; also a file, or a link to nothing, in its way."""
+    place = folder.absolute()
+    return next(path for path in (place, *place.parents) if os.path.lexists(path))
