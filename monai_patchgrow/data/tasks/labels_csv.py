@@ -113,7 +113,9 @@ def _read_rows(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str | N
             header = list(reader.fieldnames or [])
     except FileNotFoundError:
         raise DataError(f"{file}: no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: no CSV file that can be read ({error}): save it as UTF-8") from None
+    except (OSError, csv.Error) as error:
         raise DataError(f"{file}: no CSV file that can be read ({error})") from None
     if not rows:
         raise DataError(f"{file}: no rows; needed are a header and one row per image")
