@@ -7,18 +7,14 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from monai.config import KeysCollection
 from monai.transforms import Compose, MapTransform
 
 from monai_patchgrow.data.errors import DataError
-from monai_patchgrow.data.tiles.finite import count_odd
 from monai_patchgrow.networks.heads.by_name import FIXED_GRID
 from monai_patchgrow.schedules.arguments import format_size
 
-__all__ = ["CheckImageSized", "CheckVoxelsd", "ImagePreprocessing", "causes", "name_fault", "reason_of"]
-
-_COMPLEX = (32, 1792, 2048)  # NIfTI's codes of the types
+__all__ = ["CheckImageSized", "ImagePreprocessing", "causes", "name_fault", "reason_of"]
 
 
 class ImagePreprocessing(Compose):
@@ -95,29 +91,6 @@ class CheckImageSized(MapTransform):
             )
 
 
-class CheckVoxelsd(MapTransform):
-    """Refuses an image, as it was loaded, of which a network can learn nothing.
-
-    Values that were too large for float32 have become infinite when it was loaded.
-
-    Args:
-        keys: of tensors ``(C, *spatial)``.
-
-    Raises:
-        DataError: when it is called: voxels that are NaN or infinite, complex numbers, or one value everywhere.
-
-    >>> CheckVoxelsd("image")({"image": torch.tensor([[1.0, float("nan")]])})
-    Traceback (most recent call last):
-    monai_patchgrow.data.errors.DataError: 1 values are NaN, infinite or too large for float32: replace them by numbers
-    """
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Check the images of one item."""
-        for key in self.key_iterator(dict(data)):
-            _check_voxels(data[key])
-        return dict(data)
-
-
 def name_fault(error: BaseException, item: Any) -> DataError:
     """What went wrong with an image, in one line that begins with its file.
 
@@ -153,19 +126,6 @@ def causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-
-
-def _check_voxels(image: torch.Tensor) -> None:
-    if int(getattr(image, "meta", {}).get("datatype", 0)) in _COMPLEX:
-        raise DataError("voxels are complex numbers: save their magnitude")
-    voxels = image.as_subclass(torch.Tensor)
-    if not voxels.numel():
-        raise DataError(f"has no voxels, its shape is {tuple(voxels.shape)}")
-    if number := count_odd(voxels):
-        raise DataError(f"{number} values are NaN, infinite or too large for float32: replace them by numbers")
-    low, high = voxels.aminmax()
-    if low == high:
-        raise DataError(f"all voxels are {low:g}: there is nothing to classify")
 
 
 def _telling(error: BaseException) -> BaseException:

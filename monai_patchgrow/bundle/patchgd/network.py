@@ -63,6 +63,8 @@ def load_weights(network: nn.Module, *, ckpt_path: str) -> None:
         device = next(iter(network.state_dict().values())).device
         try:
             network.load_state_dict(torch.load(ckpt_path, map_location=device, weights_only=True))
+        except OSError as error:
+            raise ValueError(f"ckpt_path: {ckpt_path} can't be opened ({error.strerror})") from error
         except Exception as error:  # of many kinds: unpickling, zip, key and shape errors
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise ValueError(
