@@ -38,7 +38,7 @@ def test_devices():
     assert parse_device(torch.device("cpu")) == torch.device("cpu")
 
 
-@pytest.mark.parametrize("value", ["foo", "cuda:99", None, ""])
+@pytest.mark.parametrize("value", ["foo", "cuda:99", None, "", "meta", "cpu:1", -1])
 def test_a_device_that_is_not_there(value):
     with pytest.raises(ValueError, match=f"^device must be one that is there, such as cpu, got '{value}': ") as caught:
         parse_device(value)

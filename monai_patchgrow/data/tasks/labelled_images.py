@@ -87,11 +87,13 @@ def find_images(
         ``{"image": path, "name": str}`` per image, sorted by path; names are unique.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or a folder that this user may not read.
     """
     path = Path(source)
     if _is_image(path, suffixes):
         return _named([{"image": str(path)}], path.parent)
+    if path.is_dir():
+        _check_folders(path)
     images = _images_in(path, suffixes, depth="**/*") if path.is_dir() else []
     left_out = {Path(folder).resolve() for folder in exclude} - {path.resolve(), *path.resolve().parents}
     images = [image for image in images if not left_out & set((image.parent.resolve() / image.name).parents)]
@@ -153,6 +155,16 @@ def _groups(items: Sequence[dict[str, Any]]) -> list[list[int]]:
 
 def _is_image(path: Path, suffixes: Sequence[str]) -> bool:
     return split_suffix(path.name)[1] in suffixes and path.exists()
+
+
+def _check_folders(folder: Path) -> None:
+    """Refuse a folder that can't be listed, which ``glob`` leaves out without a word."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: can't be opened ({error.strerror})") from error
+
+    for _, folders, _ in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".") and not name.lower().endswith(".zarr")]
 
 
 def _is_class(path: Path) -> bool:

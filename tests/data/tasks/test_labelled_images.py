@@ -1,6 +1,8 @@
 """Labelled images are found by a table or by folders, and split so that each fold has all classes."""
 
 import logging
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +56,21 @@ def test_a_grade_out_of_range_is_refused(tmp_path):
 def test_images_of_a_folder_and_those_below_it(tmp_path):
     touch(tmp_path, "b.png", "deep/a.npy", "read.txt", "slide.zarr/0")
     assert [item["name"] for item in find_images(tmp_path)] == ["b", "deep_a", "slide"]
+
+
+@pytest.mark.parametrize("locked", [".", "deep", "deep/er"])
+def test_a_folder_that_can_not_be_listed_is_named(tmp_path, locked, monkeypatch):
+    touch(tmp_path, "b.png", "deep/er/a.npy")
+    list_folder = os.scandir
+
+    def deny(path="."):
+        if Path(path) == tmp_path / locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return list_folder(path)
+
+    monkeypatch.setattr(os, "scandir", deny)
+    with pytest.raises(DataError, match=rf"^{tmp_path / locked}: can't be opened \(Permission denied\)$"):
+        find_images(tmp_path)
 
 
 def test_names_are_unique(tmp_path):

@@ -95,6 +95,19 @@ def test_a_value_that_is_no_number_is_refused(slides, text):
         read_slides_csv(write(slides, f"image,label\na,{text}\n"), slides, None)
 
 
+@pytest.mark.parametrize(
+    "text", ["image_id,isup_grade\r\na,1\r\n", '"image_id","isup_grade"\n"a","1"\n', "isup_grade,image_id\n1,a\n"]
+)
+def test_a_mark_of_utf_8_is_no_part_of_the_first_column(slides, text):
+    assert read_slides_csv(write(slides, text, "utf-8-sig"), slides, 6)[0]["label"] == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_another_encoding_is_refused(slides, encoding):
+    with pytest.raises(DataError, match=r"train\.csv: no"):
+        read_slides_csv(write(slides, "image_id,isup_grade\n\u00e4,1\n", encoding), slides, 6)
+
+
 def test_a_file_from_a_spreadsheet(slides):
     assert len(read_slides_csv(write(slides, "image_id,isup_grade\r\na,1\r\n", "utf-8-sig"), slides, 6)) == 1
 
