@@ -82,7 +82,7 @@ FAULTS = {
     "air": (lambda path: blank(path, -1024), "all voxels are -1024: there is nothing to classify"),
     "complex": (
         complex_numbers,
-        "voxels of type complex64 are not supported: save them as numbers, of complex ones the magnitude",
+        "voxels of type complex64 are not supported: save numbers, of complex ones the magnitude",
     ),
 }
 

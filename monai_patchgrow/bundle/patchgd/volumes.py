@@ -8,8 +8,11 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 import torch
 from monai.transforms import MapTransform
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tiles.file import check_readable
@@ -18,6 +21,7 @@ from monai_patchgrow.data.tiles.finite import count_odd
 __all__ = ["CheckNiftid", "CheckVoxelsd"]
 
 _GZIP = b"\x1f\x8b"
+_NIFTI2_STARTS = (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")  # its header's size, 540, in either byte order
 _AT_A_TIME = 2**20  # bytes
 
 
@@ -67,25 +71,29 @@ class CheckVoxelsd(MapTransform):
 
 def _check_file(path: str | os.PathLike[str]) -> None:
     check_readable(path)
-    is_compressed = _starts_with(path, _GZIP)
-    if str(path).lower().endswith(".gz") and not is_compressed:
-        return  # nibabel goes by the name, and refuses it; MONAI has other readers
-    image: Any = nib.load(path)  # its header: the voxels are read when they are asked for
-    if (dtype := image.get_data_dtype()).kind not in "iuf":
-        raise DataError(
-            f"voxels of type {dtype} are not supported: save them as numbers, of complex ones the magnitude"
-        )
-    if is_compressed:
-        with gzip.open(path) as content:
+    with _opened(path) as content:
+        dtype = _type_of(content)
+        if dtype.kind not in "iuf":
+            raise DataError(f"voxels of type {dtype} are not supported: save numbers, of complex ones the magnitude")
+        if isinstance(content, gzip.GzipFile):
             while content.read(_AT_A_TIME):
                 pass
 
 
-def _starts_with(path: str | os.PathLike[str], start: bytes) -> bool:
-    if os.path.isdir(path):
-        return False
+def _opened(path: str | os.PathLike[str]) -> Any:
+    """The file's content, unpacked where it is compressed, whatever it is called."""
     with open(path, "rb") as file:
-        return file.read(len(start)) == start
+        is_compressed = file.read(len(_GZIP)) == _GZIP
+    return gzip.open(path) if is_compressed else open(path, "rb")
+
+
+def _type_of(content: Any) -> np.dtype[Any]:
+    kind = nib.Nifti2Header if content.read(4) in _NIFTI2_STARTS else nib.Nifti1Header
+    content.seek(0)
+    try:
+        return kind.from_fileobj(content).get_data_dtype()
+    except (HeaderDataError, WrapStructError) as error:
+        raise DataError(f"no NIfTI file ({error})") from error
 
 
 def _check_voxels(voxels: torch.Tensor) -> None:

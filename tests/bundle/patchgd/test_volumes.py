@@ -31,6 +31,16 @@ def test_sound_files_pass(tmp_path, name, dtype):
     assert check(path) == {"image": str(path), "label": 1}
 
 
+def test_a_file_of_the_second_version_passes(tmp_path):
+    nib.save(nib.Nifti2Image(np.zeros((4, 5, 6), np.int16), np.eye(4)), tmp_path / "a.nii.gz")
+    check(tmp_path / "a.nii.gz")
+
+
+def test_a_file_that_is_only_called_compressed_passes(tmp_path):
+    save(tmp_path / "a.nii").rename(tmp_path / "a.nii.gz")
+    check(tmp_path / "a.nii.gz")
+
+
 def flip(content, place):
     return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
 
@@ -66,6 +76,13 @@ def test_a_file_that_this_user_may_not_read_is_not_called_broken(tmp_path, monke
         check(path)
 
 
+@pytest.mark.parametrize("content", [b"", b"hello", gzip.compress(b"hello"), bytes([7]) * 999], ids=len)
+def test_what_is_no_nifti(tmp_path, content):
+    (tmp_path / "a.nii.gz").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.nii\.gz: no NIfTI file \("):
+        check(tmp_path / "a.nii.gz")
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match=r"a\.nii: no such file$"):
         check(tmp_path / "a.nii")
@@ -79,7 +96,7 @@ COLOURS = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 )
 def test_what_is_no_number_is_refused(tmp_path, dtype, name):
     nib.save(nib.Nifti1Image(np.zeros((4, 5, 6), dtype), np.eye(4)), tmp_path / "a.nii")
-    with pytest.raises(DataError, match=rf"a\.nii: voxels of type {name}.* are not supported: save them as numbers"):
+    with pytest.raises(DataError, match=rf"a\.nii: voxels of type {name}.* are not supported: save numbers"):
         check(tmp_path / "a.nii")
 
 
