@@ -177,23 +177,43 @@ def count_pages(level: Any) -> int:
 
 def _segments(level: Any, count: int, path: Path) -> tuple[list[int], list[int], list[bytes | None]]:
     """Offsets and byte counts of the tiles of all pages, and each page's tables for JPEG."""
-    page, first = level.keyframe, level[0]
-    if count > 1 and level.dataoffset is not None:  # planes that follow one another, perhaps without pages of their own
+    page = level.keyframe
+    pages = [page] if count == 1 else _pages_of_channels(level, count)
+    if pages is None:  # planes that follow one another, of which the file describes the first
+        first = level[0]
         offsets = [offset + number * page.nbytes for number in range(count) for offset in first.dataoffsets]
         return offsets, list(first.databytecounts) * count, [None] * count
-    pages = [level[number] for number in range(count)]
-    if None in pages:
-        raise TypeError(f"the page of channel {pages.index(None)} is missing")
     places = {Path(one.parent.filehandle.path).resolve() for one in pages}
     if places != {path.resolve()}:
         raise TypeError(
-            f"the channels lie in {', '.join(sorted(place.name for place in places))}: save them in one file"
+            f"its channels lie in {', '.join(sorted(place.name for place in places))}: save them in one file"
         )
+    # A frame has the byte counts of another page where tifffile takes its tiles to follow one another.
+    pages = [one.aspage() for one in pages]
     offsets = [offset for one in pages for offset in one.dataoffsets]
     byte_counts = [size for one in pages for size in one.databytecounts]
     if len(offsets) % count:
         raise TypeError(f"{len(offsets)} tiles don't make {count} pages")
     return offsets, byte_counts, [one.jpegtables for one in pages]
+
+
+def _pages_of_channels(level: Any, count: int) -> list[Any] | None:
+    """The page of each channel, as the file has it; None where the first page stands for all.
+
+    Raises:
+        TypeError: a page that is missing.
+    """
+    try:
+        pages = [level[number] for number in range(count)]
+    except IndexError:
+        pages = []
+    if not pages or any(one is not None and one.is_frame and one.is_virtual for one in pages):
+        if level.dataoffset is None:
+            raise TypeError(f"pages of {count} channels are missing")
+        return None
+    if None in pages:
+        raise TypeError(f"the page of channel {pages.index(None)} is missing")
+    return pages
 
 
 def _decoder(page: Any, tables: Sequence[bytes | None], *, per_page: int) -> Callable[[bytes, int], NDArray[Any]]:

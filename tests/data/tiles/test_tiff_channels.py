@@ -155,3 +155,30 @@ def test_a_page_that_is_missing_is_named(image, tmp_path):
         DataError, match=r"a\.ome\.tif: no TIFF image that can be read \(the page of channel 2 is missing"
     ):
         TiffTiles(tmp_path / "a.ome.tif")
+
+
+PLANE = '<TiffData FirstC="{channel}" IFD="0" PlaneCount="1"><UUID FileName="{name}">urn:uuid:{name}</UUID></TiffData>'
+
+
+@pytest.mark.parametrize("names", [["a.ome.tif", "b.ome.tif"], ["b.ome.tif"], ["b.ome.tif", "a.ome.tif"]], ids="+".join)
+def test_channels_in_other_files_are_not_read_from_this_one(image, tmp_path, names):
+    planes = "".join(PLANE.format(channel=number, name=name) for number, name in enumerate(names))
+    pixels = f'DimensionOrder="XYCZT" Type="uint16" SizeX="50" SizeY="40" SizeZ="1" SizeT="1" SizeC="{len(names)}"'
+    for number, name in enumerate(("a.ome.tif", "b.ome.tif")):
+        xml = f'<OME UUID="urn:uuid:{name}"><Image ID="Image:0"><Pixels ID="P" {pixels}>{planes}</Pixels></Image></OME>'
+        tifffile.imwrite(tmp_path / name, image[number], description=xml, metadata=None, **TILED)
+    with pytest.raises(DataError, match=r"its channels lie in .*b\.ome\.tif: save them in one file"):
+        TiffTiles(tmp_path / "a.ome.tif")
+
+
+@pytest.mark.parametrize("name", ["TileOffsets", "TileByteCounts", "StripOffsets", "StripByteCounts"])
+@pytest.mark.parametrize("page", [0, 1])
+def test_what_one_page_leaves_out_the_others_have(image, tmp_path, name, page):
+    options = (
+        {**TILED, "tile": (48, 64), "compression": None} if name.startswith("Tile") else {"photometric": "minisblack"}
+    )
+    tifffile.imwrite(tmp_path / "a.ome.tif", image, **{**options, **OME})
+    with tifffile.TiffFile(tmp_path / "a.ome.tif", mode="r+b") as tiff:
+        tiff.pages[page].aspage().tags[name].overwrite(0)
+    image[page] = 9
+    assert np.array_equal(read(tmp_path / "a.ome.tif", padding=9), image)
