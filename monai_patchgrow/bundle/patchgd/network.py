@@ -30,7 +30,12 @@ def build_encoder(name: str, *, options: Mapping[str, Any], **settings: Any) -> 
         SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
     """
     with _options_that_fit("backbone_options", options):
-        return backbone(name, **settings, **options)
+        encoder = backbone(name, **settings, **options)
+        if count := count_odd_weights(encoder):
+            raise ValueError(
+                f"pretrained: {count} weights in {settings.get('pretrained')} are NaN or infinite: give others"
+            )
+        return encoder
 
 
 def build_head(name: str, *, options: Mapping[str, Any], **settings: Any) -> nn.Module:

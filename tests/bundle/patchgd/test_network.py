@@ -42,3 +42,33 @@ def test_weights_of_the_network(tmp_path):
     torch.save(trained.state_dict(), tmp_path / "a.pt")
     load_weights(network, ckpt_path=str(tmp_path / "a.pt"))
     assert torch.equal(network.weight, trained.weight)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite(value, tmp_path):
+    network = torch.nn.Linear(2, 3)
+    network.weight.data[0, :2] = value
+    torch.save(network.state_dict(), tmp_path / "a.pt")
+    with pytest.raises(
+        ValueError, match=r"^ckpt_path: 2 weights in .*a\.pt are NaN or infinite: train anew with a lower"
+    ):
+        load_weights(torch.nn.Linear(2, 3), ckpt_path=str(tmp_path / "a.pt"))
+
+
+def test_pretrained_weights_that_are_not_finite(tmp_path):
+    encoder = build_encoder("small_cnn", options={}, **ENCODER)
+    next(encoder.parameters()).data.view(-1)[0] = float("nan")
+    torch.save(encoder.state_dict(), tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"^pretrained: 1 weights in .*a\.pt are NaN or infinite: give others$"):
+        build_encoder("small_cnn", options={}, pretrained=str(tmp_path / "a.pt"), **ENCODER)
+
+
+def test_weights_that_this_user_may_not_read(tmp_path, monkeypatch):
+    torch.save(torch.nn.Linear(2, 3).state_dict(), tmp_path / "a.pt")
+
+    def deny(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(torch, "load", deny)
+    with pytest.raises(ValueError, match=r"^ckpt_path: .*a\.pt can't be opened \(Permission denied\)$"):
+        load_weights(torch.nn.Linear(2, 3), ckpt_path=str(tmp_path / "a.pt"))
