@@ -10,29 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["check_writable", "put_in_place", "whole_file", "whole_folder", "write_whole"]
-
-
-def check_writable(folder: str | os.PathLike[str], *, name: str) -> None:
-    """Try whether a folder, or the nearest above it that is there, takes files; nothing is left behind.
-
-    Args:
-        folder: that will be written to.
-        name: of the setting that gives it.
-
-    Raises:
-        ValueError: it doesn't.
-
-    >>> check_writable("/proc/runs", name="output_dir")
-    Traceback (most recent call last):
-    ValueError: output_dir: can't write to /proc/runs (No such file or directory): give another folder
-    """
-    path = Path(folder).absolute()
-    place = next(parent for parent in (path, *path.parents) if parent.exists())
-    try:
-        tempfile.TemporaryFile(dir=place).close()
-    except OSError as error:
-        raise ValueError(f"{name}: can't write to {folder} ({error.strerror}): give another folder") from None
+__all__ = ["put_in_place", "whole_file", "whole_folder", "write_whole"]
 
 
 @contextmanager

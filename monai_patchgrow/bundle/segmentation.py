@@ -14,13 +14,13 @@ from torch import nn
 
 from monai_patchgrow import networks
 from monai_patchgrow.bundle.one_line import one_line_config_errors
+from monai_patchgrow.bundle.output_folders import check_folders
 from monai_patchgrow.bundle.ranks import default_workers, leave_ranks
 from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys
 from monai_patchgrow.bundle.segmentation_classes import check_classes
 from monai_patchgrow.bundle.segmentation_settings import SegmentationSettings
 from monai_patchgrow.data import DataError, OnImageGridd, PreprocessedDataset, read_task, split_cases, verify_cases
 from monai_patchgrow.data.loading.shared_memory import workers_that_fit
-from monai_patchgrow.files import check_writable
 from monai_patchgrow.handlers import amp_dtype
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.transforms.patches import LOCATIONS_PER_CLASS
@@ -71,8 +71,7 @@ def prepare(settings: SegmentationSettings) -> None:
         SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
     """
     with one_line_config_errors():
-        for name in ("output_dir", "ckpt_dir", "cache_dir"):
-            check_writable(getattr(settings, name), name=name)
+        check_folders(settings)
         _check_data(settings)
         set_determinism(seed=settings.seed)
         _check_network(read_keys(["network"])["network"], settings)

@@ -92,7 +92,7 @@ def test_label_of_another_shape(task_dir):
 
 def test_label_of_another_affine(task_dir):
     rewrite(task_dir / LABEL, shift_mm=2.0)
-    assert fault(task_dir) == f"{task_dir / LABEL}: affine is 2 mm off its image's: resample it"
+    assert fault(task_dir).startswith(f"{task_dir / LABEL}: its header puts voxels 2 voxels off its image's, though")
 
 
 def test_unknown_label_value(task_dir):

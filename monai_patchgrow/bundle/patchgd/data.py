@@ -5,18 +5,24 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 from monai_patchgrow.bundle.one_line import one_line_config_errors
+from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings
+from monai_patchgrow.data.loading.shared_memory import free_shared_bytes, tensor_bytes, workers_that_fit
 from monai_patchgrow.data.suffixes import IMAGES, VOLUMES
 from monai_patchgrow.data.synthetic.digits import read_digits
 from monai_patchgrow.data.synthetic.ultramnist import UltraMNIST
 from monai_patchgrow.data.tasks.labelled_images import find_images, read_labelled_images, split_images
 from monai_patchgrow.schedules.arguments import parse_int, parse_sizes
 
-__all__ = ["images_to_classify", "labelled_images", "preprocessed_by", "ultramnist_images"]
+__all__ = ["fitting_workers", "images_to_classify", "labelled_images", "preprocessed_by", "ultramnist_images"]
 
 _logger = logging.getLogger(__name__)
+
+_SAMPLED_ITEMS = 8
+_LOADERS = 2  # of training and validation: the batches of both lie ready at the same time
 
 
 def ultramnist_images(
@@ -125,6 +131,25 @@ def preprocessed_by(*datasets: Any) -> Callable[[Mapping[str, Any]], Any]:
         return dataset[index]
 
     return look_up
+
+
+def fitting_workers(settings: ClassificationSettings, *, dataset: Any, batch_size: int) -> int:
+    """Return the settings' number of loader workers, or fewer where shared memory does not hold their batches.
+
+    Args:
+        settings: of the running config.
+        dataset: some of whose items are made, to tell their size; sources of files have none.
+        batch_size: images per batch.
+    """
+    if not settings.num_workers or not len(dataset):
+        return settings.num_workers
+    places = range(0, len(dataset), max(1, len(dataset) // _SAMPLED_ITEMS))
+    largest = 0
+    for place in places:
+        with suppress(Exception):  # one that can't be read is told, by its name, when training reads it
+            largest = max(largest, tensor_bytes(dataset[place]))
+    free = free_shared_bytes() / _LOADERS
+    return workers_that_fit(settings.num_workers, batch_bytes=largest * batch_size, free_bytes=free)
 
 
 def _smallest_and_largest(digit_pixels: Any) -> tuple[int, int]:

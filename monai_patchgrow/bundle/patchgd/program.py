@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,7 @@ from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.output_folders import check_folders
 from monai_patchgrow.bundle.patchgd import preflight
 from monai_patchgrow.bundle.patchgd.data import (
+    fitting_workers,
     images_to_classify,
     labelled_images,
     preprocessed_by,
@@ -30,7 +30,6 @@ from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings, Data
 from monai_patchgrow.bundle.plain_settings import parse_folder
 from monai_patchgrow.bundle.ranks import check_ranks, default_workers, join_ranks, leave_ranks
 from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys, running_parser
-from monai_patchgrow.data.loading.shared_memory import free_shared_bytes, tensor_bytes, workers_that_fit
 from monai_patchgrow.data.synthetic.ultramnist import UltraMNIST
 from monai_patchgrow.engines.patchgd.exactness import active_dropout
 from monai_patchgrow.handlers import amp_dtype, image_scores
@@ -71,9 +70,6 @@ __all__ = [
 
 
 Split = tuple[Any, Any]
-
-_SAMPLED_ITEMS = 8
-_LOADERS = 2  # of training and validation: the batches of both lie ready at the same time
 
 
 def read_settings(data: DataKind) -> ClassificationSettings:
@@ -137,25 +133,6 @@ def split_images(settings: ClassificationSettings) -> Split:
     options: dict[str, Any] = {"target": settings.target, "volumes": settings.data == "volumes"}
     fold = _known(settings.fold)
     return labelled_images(settings.dataset_dir, num_classes=settings.num_classes, fold=fold, **options)
-
-
-def fitting_workers(settings: ClassificationSettings, *, dataset: Any, batch_size: int) -> int:
-    """Return the settings' number of loader workers, or fewer where shared memory does not hold their batches.
-
-    Args:
-        settings: of the running config.
-        dataset: some of whose items are made, to tell their size; sources of files have none.
-        batch_size: images per batch.
-    """
-    if not settings.num_workers or not len(dataset):
-        return settings.num_workers
-    places = range(0, len(dataset), max(1, len(dataset) // _SAMPLED_ITEMS))
-    largest = 0
-    for place in places:
-        with suppress(Exception):  # one that can't be read is told, by its name, when training reads it
-            largest = max(largest, tensor_bytes(dataset[place]))
-    free = free_shared_bytes() / _LOADERS
-    return workers_that_fit(settings.num_workers, batch_bytes=largest * batch_size, free_bytes=free)
 
 
 def find_images(settings: ClassificationSettings) -> list[dict[str, Any]]:
