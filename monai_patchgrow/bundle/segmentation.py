@@ -22,6 +22,7 @@ from monai_patchgrow.bundle.segmentation_settings import SegmentationSettings
 from monai_patchgrow.data import DataError, OnImageGridd, PreprocessedDataset, read_task, split_cases, verify_cases
 from monai_patchgrow.data.loading.shared_memory import workers_that_fit
 from monai_patchgrow.handlers import amp_dtype
+from monai_patchgrow.internals.monai import quiet_dicom_readers
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.transforms.patches import LOCATIONS_PER_CLASS
 
@@ -45,6 +46,7 @@ __all__ = [
     "train",
 ]
 
+quiet_dicom_readers()
 
 Items = list[dict[str, Any]]
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from typing import Any
 
 from monai.data import Dataset, PersistentDataset
 
-__all__ = ["ItemDataset", "PreparedDataset"]
+__all__ = ["ItemDataset", "PreparedDataset", "quiet_dicom_readers"]
+
+
+def quiet_dicom_readers() -> None:
+    """Keep each ``LoadImage`` from saying that pydicom, where it is installed, lacks nvImageCodec."""
+    message = "NvImgCodecPydicomReader: nvImageCodec decoder plugin did not register"
+    warnings.filterwarnings("ignore", message, UserWarning)
+    logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
 
 class ItemDataset(Dataset):

@@ -1,8 +1,10 @@
 """What is private in MONAI is still there and does what is said of it."""
 
-from monai.transforms import Compose, Lambda, RandomizableTransform
+import warnings
 
-from monai_patchgrow.internals.monai import ItemDataset, PreparedDataset
+from monai.transforms import Compose, Lambda, LoadImage, RandomizableTransform
+
+from monai_patchgrow.internals.monai import ItemDataset, PreparedDataset, quiet_dicom_readers
 
 
 class PlusOne(RandomizableTransform):
@@ -49,3 +51,12 @@ class Counted(PreparedDataset):
 
 def test_a_prepared_item_is_made_by_the_subclass(tmp_path):
     assert Counted([3], TWICE, tmp_path)[0] == 0
+
+
+def test_readers_keep_quiet_about_what_they_lack(caplog):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        quiet_dicom_readers()
+        LoadImage()
+    assert [str(warning.message) for warning in caught] == []
+    assert caplog.text == ""

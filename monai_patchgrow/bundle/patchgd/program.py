@@ -33,6 +33,7 @@ from monai_patchgrow.bundle.running_config import bundle_root, check_config, rea
 from monai_patchgrow.data.synthetic.ultramnist import UltraMNIST
 from monai_patchgrow.engines.patchgd.exactness import active_dropout
 from monai_patchgrow.handlers import amp_dtype, image_scores
+from monai_patchgrow.internals.monai import quiet_dicom_readers
 from monai_patchgrow.losses.image_target import ImageTarget
 from monai_patchgrow.networks.encoders.by_name import backbone_rule
 from monai_patchgrow.schedules import GrowthSchedule, PatchGrid, warm_up_factor
@@ -67,6 +68,8 @@ __all__ = [
     "split_images",
     "warm_up_schedule",
 ]
+
+quiet_dicom_readers()
 
 
 Split = tuple[Any, Any]
