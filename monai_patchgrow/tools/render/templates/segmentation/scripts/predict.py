@@ -2,13 +2,15 @@
 
 python scripts/predict.py --dataset_dir IMAGES --output_dir LABELS [--ckpt_path A.pt B.pt] [--KEY VALUE ...]
 
-It needs MONAI and nibabel, ITK for DICOM series, and scipy for images of another voxel size than the network's.
+It needs MONAI and nibabel, ITK and pydicom for DICOM, highdicom to write DICOM, and scipy for images of another voxel
+size than the network's.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import logging
 import os
 import re
@@ -27,13 +29,15 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImage, SaveImaged
 
-__all__ = ["check_output", "main", "predict"]
+__all__ = ["check_format", "check_output", "main", "predict"]
 
 _COMMAND, _SETTINGS = (runpy.run_path(str(Path(__file__).with_name(name))) for name in ("command.py", "settings.py"))
 complain, is_command, reason_of, stop = (_COMMAND[name] for name in ("complain", "is_command", "reason_of", "stop"))
 carried = _SETTINGS["carried"]
 register_readers = runpy.run_path(str(Path(__file__).with_name("readers.py")))["register_readers"]
 _MOST_MOVED = 0.01  # voxels: what resampling there and back may move a header by
+_CLOSE = 1e-3  # mm
+_ENDINGS = {"nifti": ".nii.gz", "dicom-seg": ".dcm"}  # by output_format
 _LOGGER = logging.getLogger("predict")
 
 
@@ -51,6 +55,18 @@ def check_output(items: Sequence[dict[str, Any]], output_dir: str | os.PathLike[
     _SETTINGS["check_writable"](output_dir)
 
 
+def check_format(items: Sequence[dict[str, Any]], output_format: str, output_dir: str | os.PathLike[str]) -> None:
+    """Say early what the format of the label maps needs.
+
+    Raises:
+        ValueError: there is no such format, or a DICOM segmentation can't be written of these images.
+    """
+    if output_format not in _ENDINGS:
+        stop(f"output_format must be one of {', '.join(_ENDINGS)}, got {output_format}")
+    if output_format == "dicom-seg":
+        _dicom_seg()["check_sources"](items, output_dir)
+
+
 def predict(
     items: Sequence[dict[str, Any]],
     *,
@@ -62,6 +78,8 @@ def predict(
     device: torch.device | str,
     amp: bool = False,
     amp_kwargs: Mapping[str, Any] | None = None,
+    output_format: str = "nifti",
+    labels: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write one label map per case, NAME.nii.gz on the voxels of its image; a case that fails is named and skipped.
 
@@ -75,15 +93,18 @@ def predict(
         device: that the network is on.
         amp: automatic mixed precision.
         amp_kwargs: of ``torch.autocast``, such as its ``dtype``.
+        output_format: "nifti", or "dicom-seg" for a DICOM segmentation, NAME.dcm, of a DICOM series.
+        labels: names by value, which the segments of a DICOM segmentation get.
 
     Returns:
         The files written.
 
     Raises:
         RuntimeError: cases failed; all others are written by then. A command ends with exit code 1 instead.
-        ValueError: as `check_output`.
+        ValueError: as `check_output` and `check_format`.
     """
     check_output(items, output_dir)
+    check_format(items, output_format, output_dir)
     register_readers(preprocessing)
     network.eval()
     save_free = Compose([step for step in postprocessing.transforms if not isinstance(step, SaveImaged)])
@@ -92,11 +113,11 @@ def predict(
     for number, item in enumerate(items, 1):
         start = time.perf_counter()
         try:
-            labels = _predict_case(item, network, inferer, preprocessing, save_free, torch.device(device), mixed)
-            targets.append(_write(labels, item, Path(output_dir)))
+            predicted = _predict_case(item, network, inferer, preprocessing, save_free, torch.device(device), mixed)
+            targets.append(_write(predicted, item, Path(output_dir), output_format, labels or {}))
         except Exception as error:
             failed.append(item["name"])
-            earlier = _target(item, output_dir)
+            earlier = _target(item, output_dir, output_format)
             left = f"; {earlier} is an earlier run's" if earlier.exists() else ""
             complain(f"case {item['name']} failed and is skipped: {_reason(error, item)}{left}")
         else:
@@ -144,9 +165,7 @@ def _predict_case(
     mixed: Mapping[str, Any],
 ) -> MetaTensor:
     """The label map (1, *spatial) on the grid of the image file."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", "the directory: .* contains more than one DICOM series")
-        data = preprocessing(dict(item))
+    data = preprocessing(dict(item))
     images = data["image"].as_tensor()[None]
     if not torch.isfinite(images).all():
         raise ValueError("the image has voxels that are no finite number")
@@ -171,8 +190,10 @@ def _is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def _write(labels: MetaTensor, item: dict[str, Any], folder: Path) -> Path:
-    """NAME.nii.gz with the image's very geometry: whole, or not at all."""
+def _write(
+    labels: MetaTensor, item: dict[str, Any], folder: Path, output_format: str, names: Mapping[str, str]
+) -> Path:
+    """The file of a label map, with the image's very geometry: whole, or not at all."""
     array = labels[0].cpu().numpy()
     array = array.astype(np.uint8 if array.max(initial=0) < 256 else np.uint16)
     first = item["image"][0] if isinstance(item["image"], list) else item["image"]
@@ -190,20 +211,31 @@ def _write(labels: MetaTensor, item: dict[str, Any], folder: Path) -> Path:
     image.header["cal_min"] = image.header["cal_max"] = 0  # the image's window, not the labels'
     if header is None:
         image.set_sform(affine, code=1)
-        image.set_qform(affine, code=1)
+        is_orthogonal = np.abs(image.get_qform(coded=False) - affine).max() < _CLOSE
+        image.set_qform(affine, code=int(is_orthogonal))  # a qform holds no shear
         image.header.set_xyzt_units("mm")
     folder.mkdir(parents=True, exist_ok=True)
-    target, partial = _target(item, folder), folder / f".{item['name']}.{os.getpid()}.partial.nii.gz"
+    target = _target(item, folder, output_format)
+    partial = folder / f".{item['name']}.{os.getpid()}.partial{_ENDINGS[output_format]}"
     try:
-        nib.save(image, partial)
+        if output_format == "dicom-seg":
+            _dicom_seg()["write_segmentation"](array, item, partial, names=names)
+        else:
+            nib.save(image, partial)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
     return target
 
 
-def _target(item: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
-    return Path(folder) / f"{item['name']}.nii.gz"
+def _target(item: dict[str, Any], folder: str | os.PathLike[str], output_format: str) -> Path:
+    return Path(folder) / f"{item['name']}{_ENDINGS[output_format]}"
+
+
+@functools.cache
+def _dicom_seg() -> dict[str, Any]:
+    """The script that writes DICOM; it imports highdicom, which takes a second."""
+    return runpy.run_path(str(Path(__file__).with_name("dicom_seg.py")))
 
 
 def _reason(error: BaseException, item: dict[str, Any]) -> str:
@@ -216,7 +248,9 @@ def _reason(error: BaseException, item: dict[str, Any]) -> str:
 
 def _is_blank(item: dict[str, Any]) -> bool:
     try:
-        return not LoadImage(image_only=True)(item["image"]).any()
+        loader = LoadImage(image_only=True)
+        register_readers(loader, is_quiet=True)  # the first reading has warned
+        return not loader(item["image"]).any()
     except Exception:  # it cannot be read: the first error says so
         return False
 
