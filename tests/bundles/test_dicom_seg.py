@@ -165,7 +165,7 @@ def test_what_is_no_dicom_can_have_no_segmentation(tmp_path):
 
 def test_without_highdicom_one_line_says_how_to_get_it(tmp_path, monkeypatch):
     write(make_series(IMAGE), tmp_path / "in")
-    scripts = PREDICT["predict"].__globals__["_dicom_seg"]()
+    scripts = PREDICT["check_format"].__globals__["_dicom_seg"]()
     monkeypatch.setitem(scripts["check_sources"].__globals__, "_has_highdicom", False)
     with pytest.raises(ValueError, match="output_format dicom-seg needs highdicom: pip install highdicom"):
         predict(tmp_path / "in", tmp_path / "out", output_format="dicom-seg")

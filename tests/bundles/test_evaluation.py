@@ -199,10 +199,6 @@ def test_nnunet_s_layout_is_read(task):
         ({"spacing": [1, 1]}, "spacing must be a list of 3, got [1, 1]"),
         ({"output_dir": ""}, "output_dir must be the path of a folder, got ''"),
         ({"output_dir": "/proc/out"}, "output_dir: can't write to /proc/out"),
-        (
-            {"ckpt_path": "gone.pt"},
-            "ckpt_path: no weights at gone.pt: train the bundle first, or give the path of its model.pt",
-        ),
         ({"verify_data": "maybe"}, "verify_data must be True or False, got 'maybe'"),
         ({"fold": 7}, "fold must be one of 0 to 4 or 'all', got 7"),
     ],

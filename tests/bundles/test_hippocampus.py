@@ -216,7 +216,10 @@ def test_inference_does_not_overwrite_its_images(phantom_task, tmp_path):
     images = tmp_path / "images"
     shutil.copytree(phantom_task / "imagesTr", images)
     before = {path.name: path.read_bytes() for path in images.iterdir()}
-    process = run("inference.json", tmp_path, check=False, dataset_dir=str(images), output_dir=str(images))
+    weights = tmp_path / "model.pt"
+    weights.touch()
+    folders = {"dataset_dir": str(images), "output_dir": str(images), "ckpt_path": str(weights)}
+    process = run("inference.json", tmp_path, check=False, **folders)
     assert process.returncode == 1
     assert process.stderr.startswith("error: output_dir must not be the folder of the images")
     assert {path.name: path.read_bytes() for path in images.iterdir()} == before

@@ -29,9 +29,7 @@ def register_readers(preprocessing: Any, *, num_workers: int = 0, is_quiet: bool
         return
     for step in preprocessing.flatten().transforms if isinstance(preprocessing, Compose) else [preprocessing]:
         loader = step._loader if isinstance(step, LoadImaged) else step
-        known = {type(reader).__name__ for reader in loader.readers} if isinstance(loader, LoadImage) else {"NiftiReader"}
-        if "NiftiReader" in known:
-            continue
-        with suppress(OptionalImportError):  # without ITK no DICOM is read
-            loader.register(SeriesReader(is_quiet=is_quiet))
-        loader.register(carried("nifti").NiftiReader())
+        if isinstance(loader, LoadImage) and not any(type(one).__name__ == "NiftiReader" for one in loader.readers):
+            with suppress(OptionalImportError):  # without ITK no DICOM is read
+                loader.register(SeriesReader(is_quiet=is_quiet))
+            loader.register(carried("nifti").NiftiReader())
