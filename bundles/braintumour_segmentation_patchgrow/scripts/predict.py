@@ -2,7 +2,8 @@
 
 python scripts/predict.py --dataset_dir IMAGES --output_dir LABELS [--ckpt_path A.pt B.pt] [--KEY VALUE ...]
 
-It needs MONAI and nibabel, ITK for DICOM series, and scipy for images of another voxel size than the network's.
+It needs MONAI and nibabel, ITK and pydicom for DICOM, highdicom to write DICOM, and scipy for images of another voxel
+size than the network's.
 """
 
 from __future__ import annotations
@@ -20,35 +21,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImage, SaveImaged
 
-__all__ = ["check_output", "main", "predict"]
+__all__ = ["check_format", "check_output", "main", "predict"]
 
-_COMMAND, _SETTINGS = (runpy.run_path(str(Path(__file__).with_name(name))) for name in ("command.py", "settings.py"))
-complain, is_command, reason_of, stop = (_COMMAND[name] for name in ("complain", "is_command", "reason_of", "stop"))
-carried = _SETTINGS["carried"]
-register_readers = runpy.run_path(str(Path(__file__).with_name("readers.py")))["register_readers"]
-_MOST_MOVED = 0.01  # voxels: what resampling there and back may move a header by
+_SCRIPTS = Path(__file__).parent
+_COMMAND, _LABEL_MAPS = (runpy.run_path(str(_SCRIPTS / f"{name}.py")) for name in ("command", "label_maps"))
+complain, is_command, reason_of = (_COMMAND[name] for name in ("complain", "is_command", "reason_of"))
+check_format, check_output, target_of, write = (
+    _LABEL_MAPS[name] for name in ("check_format", "check_output", "target_of", "write")
+)
+register_readers = runpy.run_path(str(_SCRIPTS / "readers.py"))["register_readers"]
 _LOGGER = logging.getLogger("predict")
-
-
-def check_output(items: Sequence[dict[str, Any]], output_dir: str | os.PathLike[str]) -> None:
-    """Make the folder; a label map must not replace an image, nor lie among those of the next run.
-
-    Raises:
-        ValueError: the folder holds one of the images, or can't be written to.
-    """
-    for item in items:
-        paths = item["image"] if isinstance(item["image"], list) else [item["image"]]
-        folders = [os.path.dirname(os.path.realpath(path)) for path in paths if not os.path.isdir(path)]
-        if os.path.realpath(output_dir) in folders:
-            stop(f"output_dir must not be the folder of the images, whose files would be overwritten: {output_dir}")
-    _SETTINGS["check_writable"](output_dir)
 
 
 def predict(
@@ -62,6 +49,8 @@ def predict(
     device: torch.device | str,
     amp: bool = False,
     amp_kwargs: Mapping[str, Any] | None = None,
+    output_format: str = "nifti",
+    labels: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write one label map per case, NAME.nii.gz on the voxels of its image; a case that fails is named and skipped.
 
@@ -75,15 +64,18 @@ def predict(
         device: that the network is on.
         amp: automatic mixed precision.
         amp_kwargs: of ``torch.autocast``, such as its ``dtype``.
+        output_format: "nifti", or "dicom-seg" for a DICOM segmentation, NAME.dcm, of a DICOM series.
+        labels: names by value, which the segments of a DICOM segmentation get.
 
     Returns:
         The files written.
 
     Raises:
         RuntimeError: cases failed; all others are written by then. A command ends with exit code 1 instead.
-        ValueError: as `check_output`.
+        ValueError: as `check_output` and `check_format`.
     """
     check_output(items, output_dir)
+    check_format(items, output_format, output_dir)
     register_readers(preprocessing)
     network.eval()
     save_free = Compose([step for step in postprocessing.transforms if not isinstance(step, SaveImaged)])
@@ -92,11 +84,11 @@ def predict(
     for number, item in enumerate(items, 1):
         start = time.perf_counter()
         try:
-            labels = _predict_case(item, network, inferer, preprocessing, save_free, torch.device(device), mixed)
-            targets.append(_write(labels, item, Path(output_dir)))
+            predicted = _predict_case(item, network, inferer, preprocessing, save_free, torch.device(device), mixed)
+            targets.append(write(predicted, item, Path(output_dir), output_format, labels or {}))
         except Exception as error:
             failed.append(item["name"])
-            earlier = _target(item, output_dir)
+            earlier = target_of(item, output_dir, output_format)
             left = f"; {earlier} is an earlier run's" if earlier.exists() else ""
             complain(f"case {item['name']} failed and is skipped: {_reason(error, item)}{left}")
         else:
@@ -144,9 +136,7 @@ def _predict_case(
     mixed: Mapping[str, Any],
 ) -> MetaTensor:
     """The label map (1, *spatial) on the grid of the image file."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", "the directory: .* contains more than one DICOM series")
-        data = preprocessing(dict(item))
+    data = preprocessing(dict(item))
     images = data["image"].as_tensor()[None]
     if not torch.isfinite(images).all():
         raise ValueError("the image has voxels that are no finite number")
@@ -171,41 +161,6 @@ def _is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def _write(labels: MetaTensor, item: dict[str, Any], folder: Path) -> Path:
-    """NAME.nii.gz with the image's very geometry: whole, or not at all."""
-    array = labels[0].cpu().numpy()
-    array = array.astype(np.uint8 if array.max(initial=0) < 256 else np.uint16)
-    first = item["image"][0] if isinstance(item["image"], list) else item["image"]
-    header: Any = nib.load(first).header if str(first).lower().endswith((".nii", ".nii.gz")) else None
-    affine = np.asarray(labels.meta["original_affine"]) if header is None else header.get_best_affine()
-    shape = tuple(np.ravel(labels.meta["spatial_shape"])) if header is None else header.get_data_shape()
-    if len(shape) == 2 and array.shape[2:] == (1,):
-        array = array[..., 0]  # as the image: a slice that was read as a volume of one
-    in_mm = affine * ([[1.0]] * 4 if header is None else [[carried("nifti_header").mm_per_unit(header)]] * 3 + [[1.0]])
-    moved = carried("nifti_header").voxels_moved((*array.shape, 1)[:3], in_mm, np.asarray(labels.affine))
-    if array.shape != tuple(shape)[: array.ndim] or not moved < _MOST_MOVED:
-        raise ValueError(f"labels of shape {array.shape}, image of shape {shape}, affines {moved:.2g} voxels apart")
-    image = nib.Nifti1Image(array, affine, header)
-    image.set_data_dtype(array.dtype)
-    image.header["cal_min"] = image.header["cal_max"] = 0  # the image's window, not the labels'
-    if header is None:
-        image.set_sform(affine, code=1)
-        image.set_qform(affine, code=1)
-        image.header.set_xyzt_units("mm")
-    folder.mkdir(parents=True, exist_ok=True)
-    target, partial = _target(item, folder), folder / f".{item['name']}.{os.getpid()}.partial.nii.gz"
-    try:
-        nib.save(image, partial)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return target
-
-
-def _target(item: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
-    return Path(folder) / f"{item['name']}.nii.gz"
-
-
 def _reason(error: BaseException, item: dict[str, Any]) -> str:
     """The first cause, in one line, and what would help."""
     reason = reason_of(error)
@@ -216,7 +171,9 @@ def _reason(error: BaseException, item: dict[str, Any]) -> str:
 
 def _is_blank(item: dict[str, Any]) -> bool:
     try:
-        return not LoadImage(image_only=True)(item["image"]).any()
+        loader = LoadImage(image_only=True)
+        register_readers(loader, is_quiet=True)  # the first reading has warned
+        return not loader(item["image"]).any()
     except Exception:  # it cannot be read: the first error says so
         return False
 

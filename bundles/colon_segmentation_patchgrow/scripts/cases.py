@@ -8,6 +8,7 @@ import json
 import os
 import re
 import runpy
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -178,10 +179,16 @@ def _find_series(folder: Path) -> list[dict[str, Any]]:
 
 
 def _is_dicom(path: Path) -> bool:
+    """Whether a file starts as DICOM does: with its preamble, or at once with an element of group 2 or 8."""
     if path.name == "DICOMDIR" or not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        head = file.read(132)
+    if head[128:] == b"DICM":
+        return True
+    group, element, length = struct.unpack("<HHI" if head[1:2] == b"\0" else ">HHI", head[:8].ljust(8, b"\0"))
+    has_kind = head[4:6] in (b"UL", b"UI", b"OB", b"CS", b"SH", b"DA", b"TM", b"LO")  # explicit; else a length follows
+    return len(head) == 132 and group in (2, 8) and element <= 0x60 and (has_kind or length <= 64)
 
 
 def _files(folder: Path) -> list[Path]:

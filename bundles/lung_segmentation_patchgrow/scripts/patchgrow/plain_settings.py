@@ -81,9 +81,11 @@ def parse_device(value: Any, *, name: str = "device") -> torch.device:
     """
     try:
         device = torch.device(value)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # a meta device holds no numbers
+        if device.type == "cpu" and device.index is not None:
+            raise ValueError("there is one cpu only, without a number")
     except Exception as error:  # of several types: of the name, of the driver, of a torch without CUDA
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0].partition(". ")[0]
         raise ValueError(f"{name} must be one that is there, such as cpu, got {str(value)!r}: {reason}") from error
     return device
 
