@@ -14,6 +14,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "monai_patchgrow"
 FLOORS = {
+    "anisotropy": 0,
     "files": 0,
     "schedules": 0,
     "state": 1,

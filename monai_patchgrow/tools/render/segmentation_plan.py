@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from monai_patchgrow.anisotropy import separate_axis
 from monai_patchgrow.schedules.arguments import Sizes
 
 __all__ = ["SCHEMES", "SegmentationPlan"]
@@ -26,7 +27,6 @@ _FEWEST_LEVELS = 3  # of MONAI's DynUNet
 _MOST_LABELS = 256
 _CODES = "LRAPIS"
 _ORIENTATIONS = [list(codes) for codes in itertools.product("LR", "AP", "IS")]
-_ANISOTROPY = 3.0  # nnU-Net v2's ANISO_THRESHOLD: the coarsest spacing over the finest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +115,8 @@ class SegmentationPlan:
 
     @property
     def is_anisotropic(self) -> bool:
-        """Whether voxels are so much coarser across slices that nnU-Net resamples that axis by itself."""
-        coarsest = max(self.spacing)
-        is_far = self.spatial_dims == 3 and coarsest / min(self.spacing) > _ANISOTROPY
-        return is_far and self.spacing.count(coarsest) == 1
+        """Whether the plan alone, without a case, has slices resampled by themselves."""
+        return self.spatial_dims == 3 and separate_axis(self.spacing, target=self.spacing) is not None
 
     @property
     def is_uniform(self) -> bool:
