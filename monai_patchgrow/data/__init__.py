@@ -1,6 +1,7 @@
 """Floor 2: where do patches come from? Its folders: tasks, loading, tiles, synthetic."""
 
 from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.data.loading.case_spacing import CaseSpacingd
 from monai_patchgrow.data.loading.image_grid import OnImageGridd
 from monai_patchgrow.data.loading.nifti import NiftiReader, load_images
 from monai_patchgrow.data.loading.preprocessed import PreprocessedDataset
@@ -32,6 +33,7 @@ from monai_patchgrow.data.tiles.write import write_tiled_tiff
 __all__ = [
     "ArrayTiles",
     "Case",
+    "CaseSpacingd",
     "DataError",
     "DecathlonTask",
     "MemmapTiles",
