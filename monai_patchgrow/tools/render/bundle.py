@@ -27,11 +27,13 @@ TEMPLATES = Path(__file__).parent / "templates" / "segmentation"
 _PACKAGE = Path(bundle.__file__).parents[1]
 _CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not imported: that would wait for torch
     {
+        "anisotropy": "anisotropy",
         "bundle.known_keys": "known_keys",
         "bundle.plain_settings": "plain_settings",
         "bundle.program_choice": "program_choice",
         "bundle.segmentation_classes": "segmentation_classes",
         "data.errors": "errors",
+        "data.loading.case_spacing": "case_spacing",
         "data.loading.nifti": "nifti",
         "data.tasks.decathlon": "decathlon",
         "data.tasks.folds": "folds",
