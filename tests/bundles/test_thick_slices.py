@@ -173,6 +173,25 @@ def test_predictions_of_thick_slices_lie_on_their_voxels(name, spacing, bundles,
     assert [type(step).__name__ for step in chain.transforms].count("CaseSpacingd") == 1
 
 
+ROTATION = np.linalg.qr([[0.94, -0.29, 0.2], [0.31, 0.94, -0.1], [-0.16, 0.15, 0.98]])[0] * [-1, -1, 1]
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_thick_slices_that_lie_along_another_axis_of_the_file(axes, bundles, tmp_path):
+    affine = np.eye(4)
+    affine[:3, :3] = ROTATION @ np.diag([0.8, -0.8, 5.0])
+    affine[:, :3] = affine[:, list(axes)]
+    paths = write_case(tmp_path / "task", (0.8, 0.8, 5.0))
+    voxels = np.asarray(nib.load(paths["image"]).dataobj).transpose(axes)
+    nib.save(nib.Nifti1Image(voxels, affine), paths["image"])
+    labels, config = predict(bundles["hippocampus"], paths["image"], tmp_path / "out", Bright())
+    assert np.allclose(labels.affine, affine, atol=1e-6)
+    assert dice(np.asarray(labels.dataobj) == 1, bright().transpose(axes)) > 0.9
+    image = config.get_parsed_content("preprocessing")({"image": paths["image"]})["image"]
+    modes = [step["extra_info"]["mode"] for step in image.applied_operations if "mode" in step["extra_info"]]
+    assert modes == [3, "nearest"]
+
+
 def test_slices_that_are_only_repeated_come_back_exactly(bundles, tmp_path):
     paths = write_case(tmp_path / "task", (1.0, 1.0, 5.0))
     labels, _ = predict(bundles["hippocampus"], paths["image"], tmp_path / "out", Bright())
