@@ -35,6 +35,7 @@ check_format, check_output, target_of, write = (
     _LABEL_MAPS[name] for name in ("check_format", "check_output", "target_of", "write")
 )
 register_readers = runpy.run_path(str(_SCRIPTS / "readers.py"))["register_readers"]
+resample_per_case = runpy.run_path(str(_SCRIPTS / "resampling.py"))["resample_per_case"]
 _LOGGER = logging.getLogger("predict")
 
 
@@ -58,7 +59,7 @@ def predict(
         items: as `find_images` gives them.
         network: logits of patches.
         inferer: called with images (1, C, *spatial) and the network.
-        preprocessing: of an item.
+        preprocessing: of an item; changed in place, as `resample_per_case` says.
         postprocessing: of an item with "pred", the logits (K, *spatial); its SaveImaged is left out.
         output_dir: made if it is missing.
         device: that the network is on.
@@ -77,6 +78,7 @@ def predict(
     check_output(items, output_dir)
     check_format(items, output_format, output_dir)
     register_readers(preprocessing)
+    resample_per_case(preprocessing)
     network.eval()
     save_free = Compose([step for step in postprocessing.transforms if not isinstance(step, SaveImaged)])
     mixed = {"enabled": amp, **(amp_kwargs or {})}

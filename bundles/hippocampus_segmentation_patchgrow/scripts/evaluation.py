@@ -16,6 +16,7 @@ _SCRIPTS = Path(__file__).parent
 _COMMAND = runpy.run_path(str(_SCRIPTS / "command.py"))
 carried = runpy.run_path(str(_SCRIPTS / "carried.py"))["carried"]
 register_readers = runpy.run_path(str(_SCRIPTS / "readers.py"))["register_readers"]
+resample_per_case = runpy.run_path(str(_SCRIPTS / "resampling.py"))["resample_per_case"]
 complain, reason_of, stop = _COMMAND["complain"], _COMMAND["reason_of"], _COMMAND["stop"]
 
 Items = list[dict[str, Any]]
@@ -105,6 +106,7 @@ def evaluate(evaluator: Any, *, cases: Items, labelled: Items) -> None:
     """
     dataset = evaluator.data_loader.dataset
     register_readers(dataset.transform)
+    resample_per_case(dataset.transform)
     dataset.transform, evaluator.inferer = _Prepared(dataset.transform), _Finite(evaluator.inferer)
     left = {item["name"] for item in labelled} - {item["name"] for item in cases}
     while True:
