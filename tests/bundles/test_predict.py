@@ -1,5 +1,6 @@
 """A bundle's scripts: what they find, how networks vote, what becomes of a broken case, and what they don't need."""
 
+import gzip
 import json
 import re
 import runpy
@@ -278,6 +279,16 @@ def test_a_compressed_and_a_plain_file_of_one_name_are_refused(layout, tmp_path)
 def left_out(folder, caplog):
     find_images(folder, num_channels=1)
     return caplog.messages
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".NII", ".NII.GZ"])
+def test_channels_in_their_names_whatever_the_ending(ending, tmp_path):
+    image = nib.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4))
+    content = image.to_bytes()
+    for number in range(2):
+        path = tmp_path / f"case_000{number}{ending}"
+        path.write_bytes(gzip.compress(content) if ending.lower().endswith(".gz") else content)
+    assert names(find_images(tmp_path, num_channels=2)) == ["case"]
 
 
 def test_images_in_folders_below_are_named(tmp_path, caplog):

@@ -143,7 +143,7 @@ def _group_channels(files: Sequence[Path], num_channels: int) -> list[dict[str, 
 def _has_channels(path: Path) -> bool:
     """Whether a NIfTI file has a fourth axis, as the Decathlon's with several channels have."""
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path) as file:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
             header = file.read(42)
     except (OSError, EOFError):
         return False
