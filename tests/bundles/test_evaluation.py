@@ -146,10 +146,18 @@ def test_a_network_s_nan_is_not_background(task):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_labels_whose_voxels_are_trusted(task):
+def test_labels_whose_voxels_are_trusted(task, caplog):
     mirrored(task / LABEL)
     evaluate(task, trust_label_voxels=True)
     assert len(means(task)) == 10
+    assert any(message.endswith("its voxels are trusted") for message in caplog.messages)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_label_on_another_grid_is_refused_without_verification_too(task, caplog):
+    mirrored(task / LABEL)
+    assert error_of(task, verify_data=False) == "1 of 10 cases were not evaluated: phantom_003"
+    assert any("its header puts voxels" in message for message in caplog.messages)
 
 
 def test_folds_are_the_training_s_whatever_lies_beside(phantom_task, tmp_path):

@@ -35,6 +35,7 @@ _CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not i
         "data.errors": "errors",
         "data.loading.case_spacing": "case_spacing",
         "data.loading.nifti": "nifti",
+        "data.loading.orientation": "orientation",
         "data.tasks.decathlon": "decathlon",
         "data.tasks.folds": "folds",
         "data.tasks.nifti_header": "nifti_header",

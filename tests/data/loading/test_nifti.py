@@ -56,6 +56,15 @@ def rounded(by):
     return affine
 
 
+@pytest.mark.parametrize(
+    "dtype", [np.complex64, np.complex128, np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])], ids=str
+)
+def test_voxels_that_are_no_numbers_are_refused(tmp_path, dtype):
+    nib.save(nib.Nifti1Image(np.zeros(SHAPE, dtype), AFFINE), tmp_path / "a.nii")
+    with pytest.raises(DataError, match=r"a\.nii: voxels of type .* are not supported: save numbers"):
+        read(str(tmp_path / "a.nii"))
+
+
 def test_channels_whose_headers_are_rounded_share_the_first_s(tmp_path):
     paths = write(tmp_path / "a_0000.nii"), write(tmp_path / "a_0001.nii", affine=rounded(1e-3))
     with pytest.raises(RuntimeError, match="affine matrix of all images should be the same"):
