@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import run_python
 
 from monai_patchgrow.data.tiles.tiff import TiffTiles
 
@@ -14,7 +13,7 @@ pytest.importorskip("imagecodecs", reason="needs the extra tiff")
 
 
 def run(*arguments):
-    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True)
+    return run_python(SCRIPT, *arguments)
 
 
 def test_a_tiled_tiff_of_the_wanted_size(tmp_path):

@@ -1,11 +1,10 @@
 """What an expression finds out about the config that it belongs to, however that config was started."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import run_python
 from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow, run_workflow
 
 from monai_patchgrow.bundle.running_config import bundle_root, callers, read_keys, running_parser
@@ -60,10 +59,8 @@ def test_the_root_in_a_workflow_that_monai_runs(bundle):
 
 
 def test_the_root_in_monai_s_command(bundle):
-    command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run"]
-    process = subprocess.run(
-        [*command, "--config_file", str(bundle / "configs" / "train.json")], capture_output=True, text=True, timeout=200
-    )
+    command = ["-W", "ignore", "-m", "monai.bundle", "run"]
+    process = run_python(*command, "--config_file", bundle / "configs" / "train.json")
     assert process.returncode == 0, process.stderr[-2000:]
     assert Path("root.txt").read_text() == str(bundle)
 

@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from commands import run_python
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_patchgrow.handlers.run_log import read_history
@@ -28,18 +29,22 @@ TINY = {
 NETWORK = {key: TINY[key] for key in ("patch_size", "features", "spacing", "labels")}
 
 
-def run(config, cwd, *, check=True, bundle=BUNDLE, **overrides):
+def run(config, cwd, *, check=True, bundle=BUNDLE, start=run_python, **overrides):
     """``python -m monai.bundle run`` in a process of its own, from a folder that has nothing to do with it."""
-    command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run"]
-    command += ["--config_file", str(bundle / "configs" / config)]
+    command = ["-W", "ignore", "-m", "monai.bundle", "run", "--config_file", str(bundle / "configs" / config)]
     if config == "train.json" and bundle is BUNDLE:
         overrides = {"cache_dir": str(cwd / "cache"), **overrides}  # not into the source tree
     for name, value in overrides.items():
         command += [f"--{name}", value if isinstance(value, str) else repr(value)]
-    process = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280)
+    process = start(*command, cwd=cwd, timeout=280)
     if check and process.returncode:
         raise AssertionError(process.stderr[-3000:])
     return process
+
+
+def run_interpreter(*arguments, **options):
+    """As `run_python`, from the very start: an interpreter that has imported nothing, with a hash seed of its own."""
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, **options)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +58,7 @@ def trained(phantom_task, tmp_path_factory):
         dataset_dir=str(phantom_task),
         output_dir=str(output),
         num_workers=0,
+        start=run_interpreter,
         **TINY,
         **dropout,
     )
@@ -117,15 +123,8 @@ def test_resumed_run_ends_on_the_same_bits(trained, phantom_task, tmp_path):
         "output_dir": str(tmp_path),
         "cache_dir": str(tmp_path / "cache"),
     }
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-c",
-        _KILLED_IN_EPOCH_3,
-        str(BUNDLE / "configs" / "train.json"),
-    ]
-    killed = subprocess.run([*command, json.dumps({**overrides, "num_workers": 2})], cwd=tmp_path, capture_output=True)
+    command = ["-W", "ignore", "-c", _KILLED_IN_EPOCH_3, str(BUNDLE / "configs" / "train.json")]
+    killed = run_python(*command, json.dumps({**overrides, "num_workers": 2}), cwd=tmp_path)
     assert killed.returncode == 9, killed.stderr[-3000:]
     assert [record["epoch"] for record in read_history(tmp_path / "history.jsonl")] == [1, 2]
 

@@ -3,12 +3,11 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from commands import run_python
 from ignite.engine import Events
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import merge_kv
@@ -130,10 +129,10 @@ def test_lines_of_the_documentation_for_instance_norm():
 def test_command_line_of_the_documentation(spleen, tmp_path):
     bundle = Path(shutil.copytree(BUNDLE, tmp_path / "bundle"))
     shutil.copy(OVERRIDE, bundle / "configs")
-    command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run"]
+    command = ["-W", "ignore", "-m", "monai.bundle", "run"]
     command += ["--config_file", "['configs/train.json','configs/growth_override.json']"]
     for name, value in {**PLAN, "dataset_dir": str(spleen), "train#trainer#max_epochs": 3}.items():
-        command += [f"--{name}", str(value)]
-    process = subprocess.run(command, cwd=bundle, capture_output=True, text=True, timeout=280)
+        command += [f"--{name}", value]
+    process = run_python(*command, cwd=bundle)
     assert process.returncode == 0, process.stderr[-3000:]
     assert (bundle / "models" / "model.pt").is_file()

@@ -1,8 +1,6 @@
 """What is wrong with the settings, weights or images of a PatchGD bundle is one line, and costs nothing else."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from commands import run_python
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_patchgrow.data import write_phantom_slides
@@ -181,11 +180,11 @@ def test_an_image_that_the_head_is_not_made_for(line_of, tmp_path, capsys):
 def test_a_command_says_no_more_than_its_lines(slides, sound, tmp_path):
     damage(slide(slides, 2))
     settings = {**SMALL[PANDA], "dataset_dir": slides / "train_images", "output_dir": tmp_path, "ckpt_path": sound[1]}
-    command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run"]
-    command += ["--config_file", str(BUNDLES / PANDA / "configs" / "inference.json")]
+    command = ["-W", "ignore", "-m", "monai.bundle", "run"]
+    command += ["--config_file", BUNDLES / PANDA / "configs" / "inference.json"]
     for name, value in settings.items():
-        command += [f"--{name}", str(value)]
-    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        command += [f"--{name}", value]
+    process = run_python(*command, cwd=tmp_path)
     assert process.returncode == 1
     named, end = process.stderr.splitlines()
     assert named.startswith(f"error: image phantom_0_72_002 failed and is skipped: {slide(slides, 2)}: the tile at")

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from commands import run_python
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_patchgrow.data import read_task, split_cases
@@ -25,6 +26,7 @@ CASES, ENSEMBLE, PREDICT = (
 Ensemble, Mirrored, assemble, load_weights = (ENSEMBLE[name] for name in ENSEMBLE["__all__"])
 find_images = CASES["find_images"]
 TINY = {"patch_size": [16, 16, 16], "features": [4, 4, 8, 8]}
+TINY_WORDS = [text for key, value in TINY.items() for text in (f"--{key}", json.dumps(value))]
 
 
 class Constant(torch.nn.Module):
@@ -57,10 +59,17 @@ def write_image(path, shape=(18, 20, 14), seed=0):
     return path
 
 
-def run_script(*arguments, bundle=BUNDLE, **options):
-    tiny = [text for key, value in TINY.items() for text in (f"--{key}", json.dumps(value))]
-    command = [sys.executable, str(bundle / "scripts" / "predict.py"), *map(str, arguments), *tiny]
-    return subprocess.run(command, capture_output=True, text=True, timeout=200, **options)
+def run_script(*arguments, bundle=BUNDLE):
+    return run_python(bundle / "scripts" / "predict.py", *arguments, *TINY_WORDS)
+
+
+def run_script_alone(*arguments, bundle=BUNDLE, cwd):
+    """As `run_script`, in an interpreter that finds nothing of this package, Ignite and what else a bundle can miss."""
+    (cwd / "site").mkdir()
+    (cwd / "site" / "sitecustomize.py").write_text(_BLOCKER)
+    environment = {"PYTHONPATH": str(cwd / "site"), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, str(bundle / "scripts" / "predict.py"), *map(str, arguments), *TINY_WORDS]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=cwd, env=environment)
 
 
 # voting
@@ -393,8 +402,7 @@ def test_a_command_names_broken_cases_and_predicts_the_others(broken, weights, t
     ],
 )
 def test_a_command_refuses_keys_that_nobody_reads(arguments, line, tmp_path):
-    command = [sys.executable, str(BUNDLE / "scripts" / "predict.py"), "--dataset_dir", str(tmp_path), *arguments]
-    process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    process = run_python(BUNDLE / "scripts" / "predict.py", "--dataset_dir", tmp_path, *arguments, cwd=tmp_path)
     assert process.returncode == 2
     assert process.stderr.splitlines()[-1].startswith(f"predict.py: error: {line}")
 
@@ -469,13 +477,13 @@ def test_the_evaluator_names_its_files_by_the_cases(weights, tmp_path):
 def test_evaluation_gives_the_dice_of_the_predictions_on_the_original_voxels(phantom_task, tmp_path):
     paths = [write_weights(tmp_path / f"{seed}.pt", seed) for seed in (1, 2)]  # an ensemble
     shared = {"spacing": [1.3, 0.9, 1.1], "ckpt_path": paths, "mirror_axes": [0], "device": torch.device("cpu")}
-    command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "--config_file"]
+    command = ["-W", "ignore", "-m", "monai.bundle", "run", "--config_file"]
     options = {**TINY, **shared, "device": "$torch.device('cpu')", "dataset_dir": str(phantom_task), "fold": 1}
     options |= {"output_dir": str(tmp_path / "eval")}
     command += [str(BUNDLE / "configs" / "evaluate.json")]
     for key, value in options.items():
         command += [f"--{key}", value if isinstance(value, str) else repr(value)]
-    process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    process = run_python(*command, cwd=tmp_path)
     assert process.returncode == 0, process.stderr[-2000:]
 
     _, cases = split_cases(read_task(phantom_task).cases, fold=1)
@@ -504,8 +512,6 @@ sys.meta_path.insert(0, Blocker())
 
 @pytest.mark.slow
 def test_an_unpacked_bundle_predicts_with_monai_and_nibabel_alone(task04, weights, tmp_path):
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(_BLOCKER)
     archive = shutil.make_archive(str(tmp_path / "bundle"), "zip", BUNDLE.parent, BUNDLE.name)
     with zipfile.ZipFile(archive) as file:
         file.extractall(tmp_path / "else where")
@@ -514,8 +520,7 @@ def test_an_unpacked_bundle_predicts_with_monai_and_nibabel_alone(task04, weight
     shutil.copy(weights, bundle / "models" / "model.pt")
     image = sorted((task04 / "imagesTr").glob("hippocampus_*.nii.gz"))[0]
 
-    environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin"}
-    process = run_script("--dataset_dir", image, bundle=bundle, cwd=tmp_path, env=environment)
+    process = run_script_alone("--dataset_dir", image, bundle=bundle, cwd=tmp_path)
 
     assert process.returncode == 0, process.stderr
     labels = nib.load(bundle / "predictions" / image.name)
@@ -524,12 +529,9 @@ def test_an_unpacked_bundle_predicts_with_monai_and_nibabel_alone(task04, weight
 
 
 def test_resampling_without_scipy_says_what_is_missing(weights, tmp_path):
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(_BLOCKER)
     image = write_image(tmp_path / "in" / "case.nii.gz")
-    environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin"}
     arguments = ("--dataset_dir", image, "--ckpt_path", weights, "--output_dir", "out", "--spacing", "[0.8, 0.8, 0.8]")
-    process = run_script(*arguments, cwd=tmp_path, env=environment)
+    process = run_script_alone(*arguments, cwd=tmp_path)
     assert process.returncode == 1
     assert "pip install scipy" in process.stderr.splitlines()[0]
     assert len(process.stderr.splitlines()) == 2

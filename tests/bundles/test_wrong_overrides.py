@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import run_python
 from monai.bundle import ConfigWorkflow
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_segmentation_patchgrow"
@@ -210,25 +211,24 @@ def test_labels_whose_names_the_data_set_swaps(line_of, phantom_task, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def command(cwd, **overrides):
-    words = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run"]
-    words += ["--config_file", str(BUNDLE / "configs" / "train.json"), "--dataset_dir", "absent", "--output_dir", "out"]
-    for key, value in overrides.items():
-        words += [f"--{key}", value]
-    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=200)
+def run_interpreter(*arguments, cwd):
+    """As `run_python`, from the very start."""
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=200)
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "line"),
+    ("start", "key", "value", "line"),
     [
-        ("max_epoch", "50", "unknown key max_epoch: did you mean max_epochs?"),
-        ("seed", str(2**70), "seed must be an integer from 0 to 4294967295, got 1180591620717411303424"),
+        (run_interpreter, "max_epoch", "50", "unknown key max_epoch: did you mean max_epochs?"),
+        (run_python, "seed", str(2**70), "seed must be an integer from 0 to 4294967295, got 1180591620717411303424"),
         # MONAI's command drops what is None, so that the key keeps its default.
-        ("output_dir", "None", "absent: no such folder"),
+        (run_python, "output_dir", "None", "absent: no such folder"),
     ],
 )
-def test_the_command_itself(key, value, line, tmp_path):
-    process = command(tmp_path, **{key: value})
+def test_the_command_itself(start, key, value, line, tmp_path):
+    words = ["-W", "ignore", "-m", "monai.bundle", "run", "--config_file", str(BUNDLE / "configs" / "train.json")]
+    places = ["--dataset_dir", "absent", "--output_dir", "out"]
+    process = start(*words, *places, f"--{key}", value, cwd=tmp_path)
     assert (process.returncode, process.stderr.splitlines()) == (1, [f"error: {line}"])
     assert list(tmp_path.iterdir()) == []
 
