@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from commands import run_python
 
 from monai_patchgrow.handlers.run_log import read_history
 
@@ -189,8 +190,31 @@ def trained_bundle(phantom_task, tmp_path_factory):
     return folder
 
 
-def run_bundle(kind, cwd, *, ranks, **overrides):
+# torchrun's processes, forked after their imports
+_RANKS = """
+import os, runpy, sys
+ranks, port = int(sys.argv.pop(1)), sys.argv.pop(1)
+started = []
+for rank in map(str, range(ranks)):
+    started.append(os.fork())
+    if started[-1] == 0:
+        os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=str(ranks), MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+        sys.exit()
+sys.exit(sum(os.waitpid(process, 0)[1] != 0 for process in started))
+"""
+
+
+def words_of(kind, **overrides):
+    """The words of MONAI's command."""
     configs = [str(BUNDLE / "configs" / f"{name}.json") for name in (kind, f"multi_gpu_{kind}")]
+    words = ["run", "--config_file", repr(configs)]
+    for name, value in {**TINY_BUNDLE, **overrides}.items():
+        words += [f"--{name}", str(value)]
+    return words
+
+
+def run_bundle(kind, cwd, *, ranks, **overrides):
     command = [
         sys.executable,
         "-W",
@@ -200,9 +224,7 @@ def run_bundle(kind, cwd, *, ranks, **overrides):
         "--standalone",
         f"--nproc_per_node={ranks}",
     ]
-    command += ["-m", "monai.bundle", "run", "--config_file", repr(configs)]
-    for name, value in {**TINY_BUNDLE, **overrides}.items():
-        command += [f"--{name}", str(value)]
+    command += ["-m", "monai.bundle", *words_of(kind, **overrides)]
     process = subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, timeout=2 * SECONDS, env={**os.environ, **QUIET}
     )
@@ -217,10 +239,12 @@ def test_torchrun_trains_a_bundle(trained_bundle):
     assert (trained_bundle / "models" / "last.pt").is_file()
 
 
-def test_torchrun_evaluates_a_bundle_on_more_ranks_than_cases(trained_bundle, phantom_task):
-    weights = trained_bundle / "models" / "model.pt"
+def test_a_bundle_is_evaluated_on_more_ranks_than_cases(trained_bundle, phantom_task):
+    names = {"dataset_dir": phantom_task, "ckpt_path": trained_bundle / "models" / "model.pt"}
     output = trained_bundle / "eval"
-    run_bundle("evaluate", trained_bundle, ranks=3, dataset_dir=phantom_task, ckpt_path=weights, output_dir=output)
+    words = words_of("evaluate", **names, output_dir=output)
+    process = run_python("-W", "ignore", "-c", _RANKS, 3, free_port(), *words, cwd=trained_bundle, timeout=2 * SECONDS)
+    assert process.returncode == 0, process.stderr[-3000:]
     lines = (output / "val_mean_dice_raw.csv").read_text().splitlines()
     assert len(lines) == 3  # the heading and the fold's two cases
     mean = sum(float(line.rpartition(",")[2]) for line in lines[1:]) / 2

@@ -18,6 +18,7 @@ import functools
 import importlib
 import json
 import os
+import re
 import runpy
 import select
 import signal
@@ -50,19 +51,25 @@ IMPORTED = (
 
 
 def run_python(
-    *arguments: object, cwd: str | Path | None = None, timeout: float = 200
+    *arguments: object, cwd: str | Path | None = None, stdout: str | Path | None = None, timeout: float = 200
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python [-W ignore] (-m MODULE | -c CODE | SCRIPT) ...`` to its end.
+
+    Args:
+        arguments: of the interpreter; of its options there are ``-W ACTION[:MESSAGE]`` alone, as often as wanted.
+        cwd: the command's working directory, by default this process's.
+        stdout: the file that the command's output is appended to, by default one that is deleted.
+        timeout: of the command, seconds.
 
     Raises:
         subprocess.TimeoutExpired: the command took too long; it and what it started are killed.
     """
     words = [str(argument) for argument in arguments]
     with tempfile.TemporaryDirectory() as folder:
-        stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
-        places = {"cwd": os.path.abspath(cwd or "."), "stdout": str(stdout), "stderr": str(stderr)}
+        files = {"stdout": Path(stdout or Path(folder, "stdout")).absolute(), "stderr": Path(folder, "stderr")}
+        places = {"cwd": os.path.abspath(cwd or "."), **{name: str(file) for name, file in files.items()}}
         code = _ask({"words": words, "environment": dict(os.environ), **places}, timeout)
-        return subprocess.CompletedProcess(words, code, stdout.read_text(), stderr.read_text())
+        return subprocess.CompletedProcess(words, code, *(file.read_text() for file in files.values()))
 
 
 def _ask(request: dict[str, object], timeout: float) -> int:
@@ -123,14 +130,8 @@ def become(*, words: list[str], environment: dict[str, str], cwd: str, stdout: s
     os.environ.update(environment)
     os.chdir(cwd)
     _draw_new_seeds()
-    sys.warnoptions.clear()
-    if words[:2] == ["-W", "ignore"]:
-        sys.warnoptions.append("ignore")
-        words = words[2:]
-    else:
-        warnings.filters.remove(("ignore", None, Warning, None, 0))
     try:
-        _run(words, cwd)
+        _run(_set_filters(words), cwd)
     except SystemExit as error:
         _exit_code.append(0 if error.code is None else error.code & 255 if isinstance(error.code, int) else 1)
         raise
@@ -138,6 +139,20 @@ def become(*, words: list[str], environment: dict[str, str], cwd: str, stdout: s
         _exit_code.append(1)
         raise
     _exit_code.append(0)
+
+
+def _set_filters(words: list[str]) -> list[str]:
+    """Filter warnings as the options ``-W`` say; the words behind them."""
+    sys.warnoptions.clear()
+    if "ignore" not in words[1:2]:
+        warnings.filters.remove(("ignore", None, Warning, None, 0))  # the server's own
+    while words[0] == "-W":
+        _, option, *words = words
+        sys.warnoptions.append(option)
+        if option != "ignore":
+            action, _, message = option.partition(":")
+            warnings.filterwarnings(action, re.escape(message))
+    return words
 
 
 def _run(words: list[str], cwd: str) -> None:

@@ -26,7 +26,7 @@ def test_a_training_that_ends_in_a_traceback_is_one_line_with_its_log(tmp_path, 
     assert "Traceback" in log.read_text()
 
 
-def test_a_training_that_is_killed_says_so(tmp_path):
+def test_a_training_that_is_killed_says_so(forked_trainings, tmp_path):
     configs = tmp_path / "bundle" / "configs"
     configs.mkdir(parents=True)
     config = {"imports": ["$import os"], "run": ["$os.kill(os.getpid(), 9)"]}

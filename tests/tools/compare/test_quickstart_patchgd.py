@@ -10,6 +10,8 @@ from monai_patchgrow.tools.compare import quickstart_patchgd as module
 BUNDLE = Path(__file__).parents[3] / "bundles" / "ultramnist_classification_patchgd"
 TINY = {"train_images": 8, "val_images": 4}
 
+pytestmark = pytest.mark.usefixtures("forked_trainings")
+
 
 def test_table_and_picture(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_SETTINGS", {**module._SETTINGS, **TINY})
