@@ -1,10 +1,13 @@
 """What compare hands to the command line arrives there as what it was; a training that fails is one line."""
 
 import json
+from types import SimpleNamespace
 
 import fire
 import pytest
+from commands import run_python
 
+from monai_patchgrow.tools.compare import compare
 from monai_patchgrow.tools.compare.compare import _as_arguments, train
 
 
@@ -26,9 +29,14 @@ def test_a_training_that_ends_in_a_traceback_is_one_line_with_its_log(tmp_path, 
     assert "Traceback" in log.read_text()
 
 
-def test_a_training_that_is_killed_says_so(forked_trainings, tmp_path):
+def test_a_training_that_is_killed_says_so(monkeypatch, tmp_path):
     configs = tmp_path / "bundle" / "configs"
     configs.mkdir(parents=True)
+
+    def run(command, *, stdout, check):
+        return run_python(*command[1:], stdout=stdout.name)
+
+    monkeypatch.setattr(compare, "subprocess", SimpleNamespace(run=run))
     config = {"imports": ["$import os"], "run": ["$os.kill(os.getpid(), 9)"]}
     (configs / "train.json").write_text(json.dumps(config))
     with pytest.raises(SystemExit, match=r"ended by signal 9 \(its log: .*train\.log\)"):

@@ -1,8 +1,11 @@
 """PatchGD's quickstart trains each method in a process of its own and ends on a table and a picture."""
 
+import multiprocessing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from commands import IMPORTED
 
 from monai_patchgrow.cli import main
 from monai_patchgrow.tools.compare import quickstart_patchgd as module
@@ -10,7 +13,13 @@ from monai_patchgrow.tools.compare import quickstart_patchgd as module
 BUNDLE = Path(__file__).parents[3] / "bundles" / "ultramnist_classification_patchgd"
 TINY = {"train_images": 8, "val_images": 4}
 
-pytestmark = pytest.mark.usefixtures("forked_trainings")
+
+@pytest.fixture(autouse=True)
+def forked(monkeypatch):
+    """Trainings start in processes that have imported MONAI, where the quickstart would spawn them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*IMPORTED, "sklearn.datasets", module.__name__])
+    monkeypatch.setattr(module, "multiprocessing", SimpleNamespace(get_context=lambda _: context))
 
 
 def test_table_and_picture(tmp_path, monkeypatch):
