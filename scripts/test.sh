@@ -33,7 +33,8 @@ check "ruff format" "$python" -m ruff format --check .
 as_version=$("$python" -c 'import sys; print("3.%d" % max(11, sys.version_info[1]))')
 check "mypy" "$python" -m mypy --python-version "$as_version"
 check "doctests" doctests
-# Most tests wait for processes that import MONAI: one worker per core, each with whole files, whose fixtures train bundles.
+# One worker per core, each with whole files, whose fixtures train bundles; threads of more than one would wait for cores.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 check "tests" "$python" -m pytest --timeout 300 -n logical --maxprocesses 4 --dist loadfile "$@"
 
 echo
