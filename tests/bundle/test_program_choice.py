@@ -27,9 +27,15 @@ def test_a_program_is_run(run_id):
     assert chosen(run_id) == (None, run_id)
 
 
-@pytest.mark.parametrize("run_id", ["train", "validate"])
-def test_a_section_stands_for_run(run_id):
-    assert chosen(run_id) == (None, "run")
+def test_the_section_that_run_runs_stands_for_it():
+    assert chosen("train") == (None, "run")
+    assert chosen("validate", {**CONFIG, "run": ["$evaluate(@validate#evaluator)"]}) == (None, "run")
+
+
+@pytest.mark.parametrize("run_id", ["initialize", "finalize"])
+def test_what_only_prepares_is_refused(run_id):
+    config = {**CONFIG, run_id: ["$print()"]}
+    assert chosen(run_id, config)[0] == f"run {run_id}: it prepares or ends a run, and runs nothing: leave {run_id} out"
 
 
 @pytest.mark.parametrize("run_id", ["training", "train#traner", "evaluate", "train#trainer#foo"])
@@ -38,7 +44,7 @@ def test_what_is_not_there_is_refused(run_id):
     assert chosen(run_id) == (line, run_id)
 
 
-@pytest.mark.parametrize("run_id", ["max_epochs", "network"])
+@pytest.mark.parametrize("run_id", ["max_epochs", "network", "validate"])
 def test_what_cannot_run_is_refused(run_id):
     line = f"run {run_id}: it is no expression that can be run: leave {run_id} out, or name run"
     assert chosen(run_id) == (line, run_id)

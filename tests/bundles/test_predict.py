@@ -312,6 +312,21 @@ def test_an_image_beside_a_series_is_named(tmp_path, caplog):
     assert left_out(tmp_path, caplog)[0].startswith("dataset_dir: left out: p1/ct.nii.gz: ")
 
 
+def test_links_to_folders_are_followed_once(tmp_path, caplog):
+    touch(tmp_path, "in/p1/1.dcm", "store/p2/1.dcm")
+    (tmp_path / "in" / "p2").symlink_to(tmp_path / "store" / "p2")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    assert names(find_images(tmp_path / "in", num_channels=1)) == ["p1", "p2"]
+    touch(tmp_path, "nii/a.nii.gz", "more/b.nii.gz")
+    (tmp_path / "nii" / "more").symlink_to(tmp_path / "more")
+    assert left_out(tmp_path / "nii", caplog)[0].startswith("dataset_dir: left out: more/b.nii.gz: ")
+
+
+def test_a_series_in_images_ts_is_a_case(tmp_path):
+    touch(tmp_path, "imagesTs/a.nii.gz", "imagesTs/p2/1.dcm", "imagesTr/b.nii.gz")
+    assert names(find_images(tmp_path, num_channels=1)) == ["a", "p2"]
+
+
 def test_images_of_other_formats_are_named(tmp_path, caplog):
     touch(tmp_path, "a.nii", "b.nrrd", "c.mha", "d.img", "d.hdr", "e.mgz", "f.tif", "notes.txt")
     assert left_out(tmp_path, caplog)[0].startswith(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_patchgrow.data.tiles.cells import overlap
+from monai_patchgrow.data.tiles.tiff_meaning import check_meaning
 
 __all__ = ["TiffImage", "pyramid_levels"]
 
@@ -52,6 +53,7 @@ class TiffImage:
         page, pages = level.keyframe, count_pages(level)
         if page.dtype is None or not page.dataoffsets:
             raise TypeError(f"samples of {page.bitspersample} bits and format {page.sampleformat} are not supported")
+        check_meaning(page, path)
         page.decode(None, 0)  # of no data it makes none, unless it knows no codec for the page
         offsets, byte_counts, tables = _segments(level, pages, path)
         strip = min(page.rowsperstrip, page.imagelength), page.imagewidth

@@ -204,6 +204,33 @@ def test_labels_may_be_stored_as_floats(task_dir):
     verify_cases(read_task(task_dir))
 
 
+def test_labels_that_a_slope_rounds_are_whole(task_dir):
+    path = task_dir / "labelsTr" / "phantom_005.nii.gz"
+    label = nib.load(path)
+    content = bytearray(nib.Nifti1Image(np.asanyarray(label.dataobj).astype(np.uint8) * 10, label.affine).to_bytes())
+    content[112:120] = np.array([0.1, 0], np.float32).tobytes()
+    path.write_bytes(gzip.compress(content))
+    assert set(np.unique(np.asarray(nib.load(path).dataobj))) - {0, 1, 2}
+    verify_cases(read_task(task_dir))
+
+
+def test_a_label_may_have_an_axis_of_one_channel(task_dir):
+    rewrite(task_dir / "labelsTr" / "phantom_005.nii.gz", lambda voxels: voxels[..., None])
+    verify_cases(read_task(task_dir))
+
+
+def test_an_image_without_a_grid(task_dir):
+    for folder in ("imagesTr", "labelsTr"):
+        path = task_dir / folder / "phantom_005.nii.gz"
+        content = bytearray(gzip.decompress(path.read_bytes()))
+        content[252:256] = np.array([0, 1], np.int16).tobytes()  # no qform, and an sform
+        content[280:328] = bytes(48)  # of zeros
+        path.write_bytes(gzip.compress(content))
+    image = task_dir / "imagesTr" / "phantom_005.nii.gz"
+    with np.errstate(all="ignore"):
+        assert verify_error(task_dir).startswith(f"{image}: its header gives voxels no extent in space")
+
+
 def test_nifti2_is_read(task_dir):
     rewrite(task_dir / "imagesTr" / "phantom_005.nii.gz", kind=nib.Nifti2Image)
     verify_cases(read_task(task_dir))

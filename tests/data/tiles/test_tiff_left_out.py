@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from monai_patchgrow.data import OpenImaged, PaintBackgroundd, SlideTiles, TiffTiles, coarse_thumbnail
+from monai_patchgrow.data import DataError, OpenImaged, PaintBackgroundd, SlideTiles, TiffTiles, coarse_thumbnail
 
 tifffile = pytest.importorskip("tifffile", reason="needs the extra tiff")
 pytest.importorskip("imagecodecs", reason="needs the extra tiff")
@@ -158,3 +158,20 @@ def test_a_coarse_level_that_leaves_out_what_the_finest_does_is_read(tmp_path):
     leave_out(path, 0, 1, 4, 5)
     with TiffTiles(path, padding=255) as source:
         assert coarse_thumbnail(source, largest=4).flatten(1)[0].unique().tolist() == [90, 255]
+
+
+def test_numbers_that_are_no_colours_are_refused(tmp_path, caplog):
+    grey, palette = np.full((32, 32), 200, np.uint8), np.zeros((3, 256), np.uint16)
+    tifffile.imwrite(tmp_path / "palette.tif", grey, photometric="palette", colormap=palette, metadata=None)
+    tifffile.imwrite(tmp_path / "ycbcr.tif", np.stack([grey] * 3, -1), photometric="ycbcr", metadata=None)
+    tifffile.imwrite(tmp_path / "inverted.tif", grey, photometric="miniswhite", metadata=None)
+    with pytest.raises(DataError, match="its numbers are places in a palette: save it in RGB or grey"):
+        OpenImaged("image", channels=1)({"image": str(tmp_path / "palette.tif")})
+    with pytest.raises(DataError, match="YCbCr colours without JPEG: save it in RGB"):
+        OpenImaged("image", channels=3)({"image": str(tmp_path / "ycbcr.tif")})
+    for _ in range(2):
+        image = OpenImaged("image", channels=1)({"image": str(tmp_path / "inverted.tif")})["image"]
+        assert image.read([(slice(0, 2), slice(0, 2))]).unique().tolist() == [200]
+    assert [message for message in caplog.messages if "MINISWHITE" in message] == [
+        f"{tmp_path / 'inverted.tif'}: MINISWHITE says how to display values: they are read as stored, not inverted"
+    ]
