@@ -9,7 +9,7 @@ import os
 import re
 import runpy
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,24 @@ __all__ = ["find_images"]
 
 _NIFTI = (".nii.gz", ".nii")
 _ENDINGS = (*_NIFTI, ".nrrd", ".mha", ".mhd", ".dcm")
-_OTHER_FORMATS = (".nrrd", ".nhdr", ".mha", ".mhd", ".img", ".hdr", ".mgz", ".mgh", ".mnc", ".gipl", ".tif", ".tiff")
+_OTHER_FORMATS = (
+    *(
+        ".nrrd",
+        ".nhdr",
+        ".mha",
+        ".mhd",
+        ".img",
+        ".hdr",
+        ".mgz",
+        ".mgh",
+        ".mgh.gz",
+        ".mnc",
+        ".gipl",
+        ".nii.bz2",
+        ".nii.zst",
+    ),
+    *(".dcm.gz", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".npz", ".h5", ".zip"),
+)
 _LABEL_FOLDERS = {"labelsTr", "labelsTs"}
 _SHOWN = 5  # of a list of files, in a message
 _CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net's CASE_0000
@@ -71,8 +88,10 @@ def _find_entry(entry: Any, num_channels: int) -> list[dict[str, Any]]:
     if isinstance(entry, dict):
         entry = entry.get("image")
     if isinstance(entry, list | tuple) and entry:
-        name = _stem(entry[0])
-        return [{"image": [str(path) for path in entry], "name": _case_of(name) if len(entry) > 1 else name}]
+        name = _stem(entry[0]) if len(entry) == 1 else _case_of(_stem(entry[0]))
+        if len(entry) > 1 and all(map(_is_dicom, map(Path, entry))):
+            name = Path(entry[0]).resolve().parent.name  # the slices of a series
+        return [{"image": [str(path) for path in entry], "name": name}]
     if not isinstance(entry, str | os.PathLike):
         stop(f"dataset_dir: a list must hold paths, or lists of one path per channel, got {entry!r}")
     return _find(entry, num_channels)
@@ -99,7 +118,7 @@ def _find_in_folder(folder: Path, num_channels: int) -> list[dict[str, Any]]:
     ts = folder / "imagesTs"
     place = ts if ts.is_dir() and any(map(_is_nifti, _files(ts))) else folder
     files = [path for path in _files(place) if _is_nifti(path)]
-    series = _find_series(folder) if place == folder else []
+    series = _find_series(place)
     left_out = _left_out(place, taken=files)
     if left_out and (files or series):
         warn(f"dataset_dir: left out: {left_out}: give their folder, or convert other formats to NIfTI")
@@ -113,9 +132,8 @@ def _find_in_folder(folder: Path, num_channels: int) -> list[dict[str, Any]]:
 def _left_out(folder: Path, *, taken: Sequence[Path]) -> str:
     """What looks like an image, at any depth of the folder, and is not taken; empty where nothing is."""
     found = []
-    for place, folders, _ in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _LABEL_FOLDERS)
-        found += [path for path in _files(Path(place)) if path.name.lower().endswith((*_NIFTI, *_OTHER_FORMATS))]
+    for place in _folders(folder, without=_LABEL_FOLDERS):
+        found += [path for path in _files(place) if path.name.lower().endswith((*_NIFTI, *_OTHER_FORMATS))]
     names = [str(path.relative_to(folder)) for path in found if path not in set(taken)]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
@@ -143,7 +161,7 @@ def _group_channels(files: Sequence[Path], num_channels: int) -> list[dict[str, 
 def _has_channels(path: Path) -> bool:
     """Whether a NIfTI file has a fourth axis, as the Decathlon's with several channels have."""
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path) as file:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
             header = file.read(42)
     except (OSError, EOFError):
         return False
@@ -170,12 +188,21 @@ def _item_of_channels(name: str, path: Path, num_channels: int) -> dict[str, Any
 def _find_series(folder: Path) -> list[dict[str, Any]]:
     """One item per folder with DICOM files, at any depth; named by its path."""
     items = []
-    for place, folders, _ in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        if any(map(_is_dicom, _files(Path(place)))):
-            name = "_".join(Path(place).relative_to(folder).parts) or folder.resolve().name
-            items.append({"image": place, "name": name})
+    for place in _folders(folder):
+        if any(map(_is_dicom, _files(place))):
+            name = "_".join(place.relative_to(folder).parts) or folder.resolve().name
+            items.append({"image": str(place), "name": name})
     return items
+
+
+def _folders(folder: Path, *, without: Collection[str] = ()) -> Iterator[Path]:
+    """The folder and those in it at any depth, links too, each once; hidden ones are nobody's."""
+    seen = {folder.resolve()}
+    for place, names, _ in os.walk(folder, followlinks=True):
+        yield Path(place)
+        wanted = [name for name in sorted(names) if not name.startswith(".") and name not in without]
+        names[:] = [name for name in wanted if Path(place, name).resolve() not in seen]
+        seen.update(Path(place, name).resolve() for name in names)
 
 
 def _is_dicom(path: Path) -> bool:

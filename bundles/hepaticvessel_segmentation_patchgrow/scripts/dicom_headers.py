@@ -133,6 +133,8 @@ def _slices_of(path: str, dataset: Any) -> list[Slice]:
     """One slice per frame."""
     name = os.path.basename(path)
     try:
+        if dataset.get("ModalityLUTSequence"):
+            raise ValueError("ModalityLUTSequence gives its numbers their meaning, which is not read: use dcm2niix")
         count = int(dataset.get("NumberOfFrames") or 1)
         shared = _first(dataset, "SharedFunctionalGroupsSequence")
         per_frame = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])

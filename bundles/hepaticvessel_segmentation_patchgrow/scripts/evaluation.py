@@ -17,7 +17,7 @@ _COMMAND = runpy.run_path(str(_SCRIPTS / "command.py"))
 carried = runpy.run_path(str(_SCRIPTS / "carried.py"))["carried"]
 register_readers = runpy.run_path(str(_SCRIPTS / "readers.py"))["register_readers"]
 resample_per_case = runpy.run_path(str(_SCRIPTS / "resampling.py"))["resample_per_case"]
-complain, reason_of, stop = _COMMAND["complain"], _COMMAND["reason_of"], _COMMAND["stop"]
+complain, reason_of, stop, warn = (_COMMAND[name] for name in ("complain", "reason_of", "stop", "warn"))
 
 Items = list[dict[str, Any]]
 
@@ -92,13 +92,14 @@ def sound_cases(
     return sound
 
 
-def evaluate(evaluator: Any, *, cases: Items, labelled: Items) -> None:
+def evaluate(evaluator: Any, *, cases: Items, labelled: Items, trust_label_voxels: bool | str) -> None:
     """Run the evaluator over the sound cases; one that fails on the way is named, and the others are evaluated again.
 
     Args:
         evaluator: MONAI's, over a Dataset of the cases.
         cases: the sound ones.
         labelled: all that were asked for.
+        trust_label_voxels: as `sound_cases` takes it; that a label is trusted is said.
 
     Raises:
         RuntimeError: a case was left out or failed; the metrics of the others are written by then. A command ends with
@@ -107,7 +108,8 @@ def evaluate(evaluator: Any, *, cases: Items, labelled: Items) -> None:
     dataset = evaluator.data_loader.dataset
     register_readers(dataset.transform)
     resample_per_case(dataset.transform)
-    dataset.transform, evaluator.inferer = _Prepared(dataset.transform), _Finite(evaluator.inferer)
+    trust = carried("plain_settings").parse_switch(trust_label_voxels, name="trust_label_voxels")
+    dataset.transform, evaluator.inferer = _Prepared(dataset.transform, trust), _Finite(evaluator.inferer)
     left = {item["name"] for item in labelled} - {item["name"] for item in cases}
     while True:
         try:
@@ -135,19 +137,30 @@ class _CaseError(RuntimeError):
 
 
 class _Prepared:
-    """Preprocessing whose errors tell the case, and that lets no value pass that is no finite number."""
+    """Preprocessing whose errors tell the case, and that lets no label of another grid and no NaN pass."""
 
-    def __init__(self, transform: Any) -> None:
-        self.transform = transform
+    def __init__(self, transform: Any, trust_label_voxels: bool) -> None:
+        self.transform, self.trust_label_voxels = transform, trust_label_voxels
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         try:
             data = self.transform(item)
             if not torch.isfinite(data["image"]).all():
                 raise ValueError("the image has voxels that are no finite number")
+            self._check_grid(item, data["image"].meta, data["label"])
         except Exception as error:
             raise _CaseError(item["name"], reason_of(error)) from error
         return data
+
+    def _check_grid(self, item: dict[str, Any], image: dict[str, Any], label: Any) -> None:
+        header, shape = carried("nifti_header"), tuple(map(int, image["spatial_shape"]))
+        if tuple(label.shape[1:]) != shape:
+            raise ValueError(f"{item['label']}: shape {tuple(label.shape[1:])}, but its image has {shape}")
+        moved = header.voxels_moved(shape, image["original_affine"], label.affine)
+        if not moved < header.SAME_VOXEL:
+            if not self.trust_label_voxels:
+                raise ValueError(f"{item['label']}: {header.off_grid(moved)}")
+            warn(f"{item['label']}: its header is {moved:.3g} voxels off its image's: its voxels are trusted")
 
 
 class _Finite:

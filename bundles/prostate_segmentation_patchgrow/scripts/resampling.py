@@ -1,4 +1,4 @@
-"""Lets a case decide how its slices are resampled, as in training; a config without scripts leaves it to its plan."""
+"""Turns and resamples each case as its own header asks for; a config without scripts has MONAI's own steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-from monai.transforms import Compose, Spacingd
+from monai.transforms import Compose, Orientationd, Spacingd
 
 __all__ = ["resample_per_case"]
 
@@ -16,6 +16,8 @@ carried = runpy.run_path(str(Path(__file__).with_name("carried.py")))["carried"]
 
 def resample_per_case(preprocessing: Any) -> None:
     """Put one step that decides per case in the place of each run of ``Spacingd`` for volumes.
+
+    Orientations get a way back that also holds between axes, at 45 degrees.
 
     Args:
         preprocessing: a transform, or a ``Compose`` of them at any depth; changed in place, so that what inverts it
@@ -27,6 +29,9 @@ def resample_per_case(preprocessing: Any) -> None:
     for is_spacing, group in itertools.groupby(preprocessing.transforms, lambda step: isinstance(step, Spacingd)):
         run = list(group)
         steps += [_per_case(run)] if is_spacing and _is_for_volumes(run[-1]) else run
+    for step in steps:
+        if isinstance(step, Orientationd):
+            step.ornt_transform = carried("orientation").ReturningOrientation(step.ornt_transform.axcodes, labels=None)
     preprocessing.transforms = tuple(steps)
     for step in steps:
         resample_per_case(step)

@@ -58,6 +58,8 @@ def plan_series(source: str | os.PathLike[str] | Sequence[str]) -> Any:
     paths = [str(source)] if isinstance(source, str | os.PathLike) else list(map(str, source))
     if len(paths) == 1 and os.path.isdir(paths[0]):
         paths = [str(path) for path in _CASES["_files"](Path(paths[0])) if _CASES["_is_dicom"](path)]
+    else:
+        _check_whole(paths)
     slices, others = _HEADERS["read_slices"](paths)
     kinds = [f"{kind} ({len(files)}, such as {os.path.basename(files[0])})" for kind, files in others.items()]
     if not slices:
@@ -99,6 +101,20 @@ class SeriesReader(ITKReader):
                 warn(f"{source if isinstance(source, str) else os.path.dirname(source[0])}: {line}")
             images.append(_read_grid(grid, **self.kwargs, **options))
         return images if len(images) > 1 else images[0]
+
+
+def _check_whole(paths: Sequence[str]) -> None:
+    """Refuse some slices of a series whose others lie beside them."""
+    headers = [dataset for _, dataset in _HEADERS["read_headers"](paths)]
+    if any(dataset.get("NumberOfFrames") for dataset in headers):
+        return
+    folders, given = {Path(path).parent for path in paths}, {os.path.realpath(path) for path in paths}
+    beside = [path for folder in folders for path in _CASES["_files"](folder) if os.path.realpath(path) not in given]
+    found = _HEADERS["read_headers"](str(path) for path in beside if _CASES["_is_dicom"](path))
+    series = {dataset.get("SeriesInstanceUID") for dataset in headers} - {None}
+    if missing := sum(dataset.get("SeriesInstanceUID") in series for _, dataset in found):
+        total = len(paths) + missing
+        raise ValueError(f"{len(paths)} of the {total} DICOM files of one series in {folders.pop()}: give the folder")
 
 
 def _read_grid(grid: Any, **options: Any) -> Any:

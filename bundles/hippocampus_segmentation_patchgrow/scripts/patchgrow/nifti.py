@@ -43,6 +43,11 @@ class NiftiReader(NibabelReader):
         """Return voxels and metadata of what :meth:`read` gave; see the class."""
         # LoadImage tries other readers where `read` fails: only an error from here reaches the user.
         names = ensure_tuple(self.filenames)
+        for image, name in zip(ensure_tuple(img), names, strict=True):
+            if (kind := image.get_data_dtype()).kind not in "iuf":
+                raise DataError(
+                    f"{name}: voxels of type {kind} are not supported: save numbers, of complex ones the magnitude"
+                )
         images = [_mended(image, str(name)) for image, name in zip(ensure_tuple(img), names, strict=True)]
         first, *others = images
         for number, other in enumerate(others, 1):

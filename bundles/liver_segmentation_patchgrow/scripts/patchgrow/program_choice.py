@@ -9,9 +9,11 @@ from monai.bundle import ReferenceResolver
 
 __all__ = ["choose_program"]
 
+_NO_PROGRAMS = ("initialize", "finalize")
+
 
 def choose_program(workflow: Any, config: Mapping[str, Any]) -> str | None:
-    """Let a workflow that was told a section run the config's `run`; return what is wrong with what it was told.
+    """Let a workflow that was told a section of `run` run that; return what is wrong with what it was told.
 
     ``python -m monai.bundle run train --config_file train.json`` is MONAI's earlier form; taken by the letter it makes
     the section's objects, runs nothing and ends with exit code 0.
@@ -29,12 +31,14 @@ def choose_program(workflow: Any, config: Mapping[str, Any]) -> str | None:
     >>> workflow.run_id
     'run'
     """
+    if workflow.run_id in _NO_PROGRAMS:
+        return f"run {workflow.run_id}: it prepares or ends a run, and runs nothing: leave {workflow.run_id} out"
     node: Any = config
     for key in ReferenceResolver.split_id(workflow.run_id):
         node = node.get(key) if isinstance(node, Mapping) else None
     if isinstance(node, list) or (isinstance(node, str) and node.startswith("$")):
         return None
-    if isinstance(node, Mapping) and "_target_" not in node and "run" in config:
+    if isinstance(node, Mapping) and "_target_" not in node and f"@{workflow.run_id}#" in str(config.get("run")):
         workflow.run_id = "run"
         return None
     what = "the config has no such key" if node is None else "it is no expression that can be run"

@@ -86,6 +86,8 @@ def _find_problem(task: DecathlonTask, case: Case, trust_label_voxels: bool) -> 
     try:
         shape, affine = _check_images(case, task.channels)
         label, label_affine = _read_nifti(case.label)
+        if label.shape == (*shape, 1):
+            label = label[..., 0]
         if label.shape != shape:
             raise DataError(f"{case.label}: shape {label.shape}, but its image has {shape}")
         if not trust_label_voxels and not (moved := voxels_moved(shape, affine, label_affine)) < SAME_VOXEL:
@@ -101,6 +103,8 @@ def _check_images(case: Case, channels: tuple[str, ...]) -> tuple[tuple[int, ...
     first, *others = case.images
     image, affine = _read_nifti(first)
     _check_image(first, image, len(channels) if not others else 1)
+    if np.linalg.matrix_rank(affine[:3, :3]) < 3:
+        raise DataError(f"{first}: its header gives voxels no extent in space (sform and qform): set one of them right")
     shape, is_blank = image.shape[:3], not image.any()
     for path in others:
         image, other = _read_nifti(path)
@@ -122,7 +126,7 @@ def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
     except OSError as error:
         raise DataError(f"{path}: can't be read ({error.strerror})") from None
     try:
-        if path.suffix == ".gz":
+        if path.suffix.lower() == ".gz":
             content = gzip.decompress(content)
         kind = nib.Nifti2Image if content[:4] in _NIFTI2_STARTS else nib.Nifti1Image
         nifti = kind.from_bytes(content)
@@ -148,6 +152,7 @@ def _check_image(path: Path, image: np.ndarray, num_channels: int) -> None:
 
 
 def _check_label(path: Path, label: np.ndarray, names: Mapping[int, str]) -> None:
+    label = label.astype(np.float32) if label.dtype == np.float64 else label  # as they are trained on: 30 x 0.1 is 3
     if label.dtype.kind == "f" and (odd := label[~np.isfinite(label) | (label != np.rint(label))]).size:
         raise DataError(f"{path}: label value {odd[0]:g} is not a whole number")
     for value in (int(label.min()), int(label.max())):
