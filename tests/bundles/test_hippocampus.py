@@ -161,7 +161,7 @@ def test_evaluate_reproduces_the_training_s_dice(phantom_task, tmp_path):
     run("train.json", tmp_path, num_workers=0, **data, **{**TINY, **native, "max_epochs": 2})
     best = max(r["dice"]["mean"] for r in read_history(output / "history.jsonl") if r["dice"])
     weights = str(output / "models" / "model.pt")
-    run("evaluate.json", tmp_path, ckpt_path=weights, **data, **{**NETWORK, **native})
+    run("evaluate.json", tmp_path, start=run_interpreter, ckpt_path=weights, **data, **{**NETWORK, **native})
     assert float((output / "metrics.csv").read_text().split(",")[1]) == pytest.approx(best, abs=1e-6)
 
 
@@ -172,8 +172,8 @@ def test_predictions_lie_in_the_space_of_the_input(trained, phantom_task, tmp_pa
     affine = np.array([[0, -1.3, 0.2, 5.0], [0.9, 0.1, 0, -20.0], [0, 0.3, 1.6, 7.5], [0, 0, 0, 1]])
     nib.save(nib.Nifti1Image(np.asarray(source.dataobj), affine), images / "oblique.nii.gz")
     data = {"dataset_dir": str(images), "output_dir": str(tmp_path / "out")}
-    run("inference.json", tmp_path, ckpt_path=str(trained / "models" / "model.pt"), **data, **NETWORK,
-        **{"network_def#dropout": 0.1})  # fmt: skip
+    network = {"ckpt_path": str(trained / "models" / "model.pt"), **NETWORK, "network_def#dropout": 0.1}
+    run("inference.json", tmp_path, start=run_interpreter, **data, **network)
     predicted = nib.load(tmp_path / "out" / "oblique.nii.gz")
     assert predicted.shape == source.shape
     assert predicted.get_data_dtype() == np.uint8
