@@ -31,11 +31,16 @@ check "ruff check" "$python" -m ruff check .
 check "ruff format" "$python" -m ruff format --check .
 # mypy takes a[(0, *b)] for a[0, *b], which Python 3.10 has not: there it checks the code as 3.11's.
 as_version=$("$python" -c 'import sys; print("3.%d" % max(11, sys.version_info[1]))')
-check "mypy" "$python" -m mypy --python-version "$as_version"
+told=$(mktemp) || exit 1
+"$python" -m mypy --python-version "$as_version" >"$told" 2>&1 & # beside the doctests, which leave a core free
+mypy=$!
 check "doctests" doctests
+check "mypy" wait "$mypy"
+cat -- "$told"
+rm -f -- "$told"
 # One worker per core, each with whole files, whose fixtures train bundles; threads of more than one would wait for cores.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-check "tests" "$python" -m pytest --timeout 300 -n logical --maxprocesses 4 --dist loadfile "$@"
+check "tests" "$python" -m pytest --timeout 300 -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
 
 echo
 if [ ${#failed[@]} -gt 0 ]; then
