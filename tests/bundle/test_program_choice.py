@@ -29,6 +29,7 @@ def test_a_program_is_run(run_id):
 
 def test_the_section_that_run_runs_stands_for_it():
     assert chosen("train") == (None, "run")
+    assert chosen("train", {**CONFIG, "run": ["$@train::trainer.run()"]}) == (None, "run")  # as MONAI parses it
     assert chosen("validate", {**CONFIG, "run": ["$evaluate(@validate#evaluator)"]}) == (None, "run")
 
 

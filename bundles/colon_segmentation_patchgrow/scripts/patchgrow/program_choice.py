@@ -38,7 +38,8 @@ def choose_program(workflow: Any, config: Mapping[str, Any]) -> str | None:
         node = node.get(key) if isinstance(node, Mapping) else None
     if isinstance(node, list) or (isinstance(node, str) and node.startswith("$")):
         return None
-    if isinstance(node, Mapping) and "_target_" not in node and f"@{workflow.run_id}#" in str(config.get("run")):
+    run = str(config.get("run")).replace("::", "#")  # as MONAI's parser spells references
+    if isinstance(node, Mapping) and "_target_" not in node and f"@{workflow.run_id}#" in run:
         workflow.run_id = "run"
         return None
     what = "the config has no such key" if node is None else "it is no expression that can be run"
