@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import json
 import os
 import re
 import runpy
 import struct
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net's CASE_0000
 
 _COMMAND = runpy.run_path(str(Path(__file__).with_name("command.py")))
 stop, warn = _COMMAND["stop"], _COMMAND["warn"]
+read_list = runpy.run_path(str(Path(__file__).with_name("path_lists.py")))["read_list"]
 
 
 def find_images(source: str | os.PathLike[str] | Sequence[Any], *, num_channels: int) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ def _find(source: Any, num_channels: int) -> list[dict[str, Any]]:
     if not path.is_file():
         stop(f"dataset_dir: no such file or folder: {source}")
     if path.suffix.lower() in (".txt", ".json"):
-        return _find(_read_list(path), num_channels)
+        return _find(read_list(path), num_channels)
     return [_item_of_file(path, num_channels)]
 
 
@@ -226,29 +226,6 @@ def _files(folder: Path) -> list[Path]:
 
 def _is_nifti(path: Path) -> bool:
     return path.name.lower().endswith(_NIFTI)
-
-
-def _read_list(path: Path) -> list[Any]:
-    """The entries of a text or JSON file; relative paths are relative to it."""
-    text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
-    if path.suffix.lower() == ".txt":
-        lines = (line.strip() for line in text.splitlines())
-        return [str(path.parent / line) for line in lines if line and not line.startswith("#")]
-    try:
-        entries = json.loads(text)
-    except ValueError as error:
-        stop(f"dataset_dir: {path} is no JSON: {error}")
-    if not isinstance(entries, list):
-        stop(f"dataset_dir: {path} must hold a list of paths")
-    return [_map_paths(entry, lambda name: str(path.parent / name)) for entry in entries]
-
-
-def _map_paths(entry: Any, function: Callable[[str], str]) -> Any:
-    if isinstance(entry, dict):
-        entry = entry.get("image")
-    if isinstance(entry, list):
-        return [_map_paths(part, function) for part in entry]
-    return function(entry) if isinstance(entry, str) else entry
 
 
 def _stem(path: str | os.PathLike[str]) -> str:
