@@ -22,6 +22,8 @@ def plan(
     curriculum: str = "efficiency",
     smallest_patch: Sequence[int] | None = None,
     axis_order: Sequence[int] | None = None,
+    full_patch_share: float | None = None,
+    stage_lengths: str = "epochs",
 ) -> str:
     """Print the stages of a run: patch size, patches per batch, epochs and voxels.
 
@@ -33,6 +35,8 @@ def plan(
         curriculum: constant, pgps, pgps_plus, efficiency, performance or random
         smallest_patch: first patch, for networks that take none as small as their stride
         axis_order: which array axis plays the authors' axis 0, 1, 2; 2,1,0 for arrays (x, y, z)
+        full_patch_share: share of the epochs on the full patch; default: the papers', 1 over the number of stages
+        stage_lengths: epochs (the papers': the other stages equally long) or voxels (as many voxels in each)
     """
     return str(
         GrowthSchedule.plan(
@@ -43,6 +47,8 @@ def plan(
             curriculum=curriculum,
             smallest_patch=None if smallest_patch is None else _axes(smallest_patch),
             axis_order=None if axis_order is None else _axes(axis_order),
+            full_patch_share=full_patch_share,
+            stage_lengths=stage_lengths,
         )
     )
 
@@ -80,13 +86,13 @@ def quickstart(
     output_dir: str = "runs/quickstart",
     seed: int = 0,
 ) -> str:
-    """Train with the full patch and with a growing one, all else equal, and compare time and Dice.
+    """Train with a growing patch and with the full one, for the same time, and compare their Dice.
 
     Args:
         bundle: folder of a training bundle
         data: folder in Decathlon layout; default: the phantom task
         curriculum: what to compare with constant
-        epochs: epochs of 20 iterations
+        epochs: epochs of the curriculum, of 20 iterations; constant gets those that the same time holds
         output_dir: gets the runs, the table and the picture
         seed: seed of both runs
     """

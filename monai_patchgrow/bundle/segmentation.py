@@ -203,6 +203,8 @@ def _check_network(network: nn.Module, settings: SegmentationSettings) -> None:
             batch_size=settings.batch_size,
             max_epochs=settings.planned_epochs,
             curriculum=settings.curriculum,
+            full_patch_share=settings.full_patch_share,
+            stage_lengths=settings.stage_lengths,
             axis_order=settings.axis_order,
         )
     networks.check_network(network, schedule, in_channels=len(settings.channels))

@@ -49,6 +49,8 @@ class SegmentationSettings:
     ckpt_dir: str
     cache_dir: str
     curriculum: str
+    full_patch_share: float | None
+    stage_lengths: str
     patch_size: Sizes
     total_stride: Sizes
     axis_order: Sizes
@@ -151,7 +153,8 @@ def halved_weights(num_levels: int) -> tuple[float, ...]:
 
 def _plan(raw: Mapping[str, Any]) -> dict[str, Any]:
     """What stages and augmentation follow from."""
-    names = ("patch_size", "total_stride", "batch_size", "curriculum", "axis_order")
+    pacing = ("full_patch_share", "stage_lengths")
+    names = ("patch_size", "total_stride", "batch_size", "curriculum", "axis_order", *pacing)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of merged stages, which comes with the schedule that is trained
         schedule = GrowthSchedule.plan(max_epochs=raw["planned_epochs"], **{name: raw[name] for name in names})
@@ -159,6 +162,7 @@ def _plan(raw: Mapping[str, Any]) -> dict[str, Any]:
     AugmentationRecipe.nnunet(schedule.patch_size, mirror_axes=mirror_axes)
     return {
         "curriculum": raw["curriculum"],
+        **{name: raw[name] for name in pacing},
         "patch_size": schedule.patch_size,
         "total_stride": parse_sizes(raw["total_stride"], name="total_stride"),
         "axis_order": tuple(raw["axis_order"]),

@@ -1,8 +1,110 @@
-"""Which epochs belong to which stage of a curriculum."""
+"""Which epochs belong to which stage of a curriculum: the papers' equal stages, or lengths of one's own."""
 
 from __future__ import annotations
 
-__all__ = ["epoch_spans", "kept_stages"]
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import accumulate, pairwise
+from typing import Any
+
+__all__ = ["STAGE_LENGTHS", "Pacing", "kept_stages"]
+
+BY_EPOCHS = "epochs"
+BY_VOXELS = "voxels"
+STAGE_LENGTHS = (BY_EPOCHS, BY_VOXELS)
+"""What the stages below the full patch share evenly: the epochs that are left, or the voxels trained on in them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pacing:
+    """How many epochs each stage gets, as exact integers.
+
+    Args:
+        full_patch_share: share of the epochs on the full patch, above 0 and up to 1; None for the papers' rule, by
+            which every stage has `max_epochs // stages` epochs and the full patch also takes the remainder
+            (PGPS, MICCAI 2024, section 2).
+        stage_lengths: one of `STAGE_LENGTHS`, of the stages below the full patch. ``"epochs"`` makes them equally
+            long, as the papers do. ``"voxels"`` trains each on as many voxels, so that small patches get more epochs
+            (every stage gets at least one).
+
+    Raises:
+        ValueError: a share or a name that is none of these.
+
+    Example:
+        >>> Pacing(full_patch_share=0.4).spans([64, 128, 256], max_epochs=10)
+        ((1, 3), (4, 3), (7, 4))
+    """
+
+    full_patch_share: float | None = None
+    stage_lengths: str = BY_EPOCHS
+
+    def __post_init__(self) -> None:
+        _parse_share(self.full_patch_share)
+        if self.stage_lengths not in STAGE_LENGTHS:
+            raise ValueError(f"stage_lengths must be one of {', '.join(STAGE_LENGTHS)}, got {self.stage_lengths!r}")
+
+    @property
+    def is_the_papers(self) -> bool:
+        """Whether all stages are equally long, as in the papers."""
+        return self == Pacing()
+
+    def full_epochs(self, *, num_stages: int, max_epochs: int) -> int:
+        """Return the epochs on the full patch.
+
+        Args:
+            num_stages: stages of the curriculum, at least 1.
+            max_epochs: epochs of the run, at least 1.
+
+        Example:
+            >>> Pacing().full_epochs(num_stages=15, max_epochs=1000)
+            76
+            >>> Pacing(full_patch_share=0.2).full_epochs(num_stages=15, max_epochs=1000)
+            200
+        """
+        if num_stages == 1:
+            return max_epochs
+        if self.full_patch_share is None:
+            length, remainder = divmod(max_epochs, min(num_stages, max_epochs))
+            return length + remainder
+        # Decimal as it is written: 0.29 * 100 is 28.999999999999996 in binary.
+        rounded = int(Fraction(repr(float(self.full_patch_share))) * max_epochs + Fraction(1, 2))
+        return max(1, rounded)
+
+    def kept(self, *, num_stages: int, max_epochs: int) -> tuple[int, ...]:
+        """Return the indices of the stages that get epochs: see `kept_stages`.
+
+        Example:
+            >>> Pacing(full_patch_share=0.5).kept(num_stages=5, max_epochs=6)
+            (0, 1, 3, 4)
+        """
+        left = max_epochs - self.full_epochs(num_stages=num_stages, max_epochs=max_epochs)
+        return kept_stages(num_stages=num_stages, max_epochs=left + 1)
+
+    def spans(self, voxels: Sequence[int], *, max_epochs: int) -> tuple[tuple[int, int], ...]:
+        """Return (first epoch, number of epochs) of every stage; epochs count from 1, as Ignite's do.
+
+        Args:
+            voxels: voxels per iteration of the stages that get epochs, the full patch last.
+            max_epochs: epochs of the run.
+
+        Raises:
+            ValueError: more stages than epochs; `kept` says which to keep.
+
+        Example:
+            >>> Pacing().spans([64, 128, 256], max_epochs=10)
+            ((1, 3), (4, 3), (7, 4))
+            >>> Pacing(full_patch_share=0.4, stage_lengths="voxels").spans([64, 128, 256], max_epochs=10)
+            ((1, 4), (5, 2), (7, 4))
+        """
+        if len(voxels) > max_epochs:
+            raise ValueError(f"every stage needs an epoch, got {len(voxels)} stages for {max_epochs} epochs")
+        full = self.full_epochs(num_stages=len(voxels), max_epochs=max_epochs)
+        by_voxels = self.stage_lengths == BY_VOXELS
+        weights = [Fraction(1, number) if by_voxels else Fraction(1) for number in voxels[:-1]]
+        lengths = (*_share_out(max_epochs - full, weights), full)
+        starts = accumulate(lengths, initial=1)
+        return tuple(zip(starts, lengths, strict=False))
 
 
 def kept_stages(*, num_stages: int, max_epochs: int) -> tuple[int, ...]:
@@ -30,24 +132,17 @@ def kept_stages(*, num_stages: int, max_epochs: int) -> tuple[int, ...]:
     return tuple((2 * i * last + gaps) // (2 * gaps) for i in range(max_epochs))
 
 
-def epoch_spans(*, num_stages: int, max_epochs: int) -> tuple[tuple[int, int], ...]:
-    """Return (first epoch, number of epochs) of every stage; epochs count from 1, as Ignite's do.
+def _share_out(epochs: int, weights: Sequence[Fraction]) -> tuple[int, ...]:
+    """Share epochs out in proportion to weights, at least one each; what is rounded off is never lost."""
+    total, ends = sum(weights), [0]
+    for number, weight in enumerate(accumulate(weights), start=1):
+        rounded = int(epochs * weight / total + Fraction(1, 2))
+        # Room for one epoch of this stage, and for one of each that follows.
+        ends.append(min(max(rounded, ends[-1] + 1), epochs - len(weights) + number))
+    return tuple(later - earlier for earlier, later in pairwise(ends))
 
-    Every stage has `max_epochs // num_stages` epochs; the last also takes the remainder (PGPS, MICCAI 2024).
 
-    Args:
-        num_stages: stages that get epochs, at least 1.
-        max_epochs: epochs of the run.
-
-    Raises:
-        ValueError: more stages than epochs; `kept_stages` says which to keep.
-
-    Example:
-        >>> epoch_spans(num_stages=3, max_epochs=10)
-        ((1, 3), (4, 3), (7, 4))
-    """
-    if num_stages > max_epochs:
-        raise ValueError(f"every stage needs an epoch, got {num_stages} stages for {max_epochs} epochs")
-    length, remainder = divmod(max_epochs, num_stages)
-    lengths = [length] * (num_stages - 1) + [length + remainder]
-    return tuple((1 + stage * length, epochs) for stage, epochs in enumerate(lengths))
+def _parse_share(value: Any) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 < value <= 1):
+        raise ValueError(f"full_patch_share must be above 0 and up to 1, or None for the papers' share, got {value!r}")

@@ -11,8 +11,8 @@ from typing import SupportsIndex
 from monai_patchgrow.schedules.arguments import parse_int, parse_sizes
 from monai_patchgrow.schedules.cost import relative_voxels
 from monai_patchgrow.schedules.curricula import RANDOM, find_curriculum
-from monai_patchgrow.schedules.pacing import epoch_spans, kept_stages
-from monai_patchgrow.schedules.stage import Stage, StagePlan
+from monai_patchgrow.schedules.pacing import BY_EPOCHS, Pacing
+from monai_patchgrow.schedules.stage import Stage, StagePlan, patch_voxels
 from monai_patchgrow.schedules.table import merge_note, stage_table
 
 __all__ = ["GrowthSchedule"]
@@ -55,6 +55,8 @@ class GrowthSchedule(StagePlan):
         curriculum: str = "efficiency",
         smallest_patch: Iterable[SupportsIndex] | None = None,
         axis_order: Iterable[SupportsIndex] | None = None,
+        full_patch_share: float | None = None,
+        stage_lengths: str = BY_EPOCHS,
     ) -> GrowthSchedule:
         """Plan a run; with more stages than epochs it warns and merges stages evenly.
 
@@ -68,6 +70,10 @@ class GrowthSchedule(StagePlan):
                 take no patch as small as their stride (ViT, Swin, BatchNorm).
             axis_order: `axis_order[i]` is the array axis that plays the authors' axis i; default (0, 1, ...).
                 (2, 1, 0) grows an array (x, y, z), as MONAI loads NIfTI, like the authors' (z, y, x).
+            full_patch_share: share of the epochs on the full patch, above 0 and up to 1; default: the papers', one
+                of as many equal parts as there are stages.
+            stage_lengths: ``"epochs"`` makes the other stages equally long, as the papers do; ``"voxels"`` trains
+                each on as many voxels.
 
         Raises:
             ValueError: the network takes no such patch (the message names the axis and the nearest legal
@@ -80,11 +86,12 @@ class GrowthSchedule(StagePlan):
             Stage(patch_size=(16, 8, 8), batch_size=9, first_epoch=67, num_epochs=66)
         """
         rules = find_curriculum(curriculum)
+        pacing = Pacing(full_patch_share=full_patch_share, stage_lengths=stage_lengths)
         full, stride, smallest, order = _parse_axes(patch_size, total_stride, smallest_patch, axis_order)
         batch, epochs = parse_int(batch_size, name="batch_size"), parse_int(max_epochs, name="max_epochs")
         grown = rules.grow(full, stride, smallest_patch=smallest, axis_order=order)
         sizes = grown[-1:] if curriculum == RANDOM else grown
-        stages = _make_stages(sizes, rules.batch(sizes, batch_size=batch), epochs)
+        stages = _make_stages(sizes, rules.batch(sizes, batch_size=batch), epochs, pacing)
         schedule = cls(
             curriculum=curriculum,
             patch_size=full,
@@ -94,6 +101,7 @@ class GrowthSchedule(StagePlan):
             stages=stages,
             candidates=grown if curriculum == RANDOM else tuple(s.patch_size for s in stages),
             planned_stages=len(sizes),
+            pacing=pacing,
         )
         if schedule.is_merged:
             warnings.warn(merge_note(schedule), stacklevel=2)
@@ -165,7 +173,10 @@ def _parse_axes(
     return full, stride, smallest, order
 
 
-def _make_stages(sizes: tuple[tuple[int, ...], ...], batches: tuple[int, ...], max_epochs: int) -> tuple[Stage, ...]:
-    kept = kept_stages(num_stages=len(sizes), max_epochs=max_epochs)
-    spans = epoch_spans(num_stages=len(kept), max_epochs=max_epochs)
+def _make_stages(
+    sizes: tuple[tuple[int, ...], ...], batches: tuple[int, ...], max_epochs: int, pacing: Pacing
+) -> tuple[Stage, ...]:
+    kept = pacing.kept(num_stages=len(sizes), max_epochs=max_epochs)
+    voxels = [batches[i] * patch_voxels(sizes[i]) for i in kept]
+    spans = pacing.spans(voxels, max_epochs=max_epochs)
     return tuple(Stage(sizes[i], batches[i], *span) for i, span in zip(kept, spans, strict=True))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from monai_patchgrow.schedules.pacing import Pacing
 
 __all__ = ["RANDOM", "Stage", "StagePlan", "patch_voxels"]
 
@@ -59,6 +61,7 @@ class StagePlan:
             `random`, those that iterations are drawn from.
         planned_stages: stages that the curriculum has where the epochs suffice; above `len(stages)` when
             stages were merged for lack of epochs.
+        pacing: how the epochs were shared out among the stages.
     """
 
     curriculum: str
@@ -69,6 +72,7 @@ class StagePlan:
     stages: tuple[Stage, ...]
     candidates: tuple[tuple[int, ...], ...]
     planned_stages: int
+    pacing: Pacing = field(default_factory=Pacing)
 
     @property
     def is_random(self) -> bool:

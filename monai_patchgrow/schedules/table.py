@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from monai_patchgrow.schedules.arguments import format_size
 from monai_patchgrow.schedules.cost import relative_voxels
+from monai_patchgrow.schedules.pacing import Pacing
 from monai_patchgrow.schedules.stage import StagePlan, patch_voxels
 
 __all__ = ["merge_note", "stage_table"]
@@ -39,7 +40,7 @@ def stage_table(schedule: StagePlan) -> str:
     """
     sizes = f"full patch {format_size(schedule.patch_size)}, total stride {format_size(schedule.total_stride)}"
     epochs = f"{schedule.max_epochs} epoch{'s' if schedule.max_epochs > 1 else ''}"
-    lines = [f"{schedule.curriculum}: {sizes}, batch size {schedule.batch_size}, {epochs}"]
+    lines = [f"{schedule.curriculum}: {sizes}, batch size {schedule.batch_size}, {epochs}{_pacing_note(schedule)}"]
     lines.extend(_align([_HEAD, *_rows(schedule)]))
     if schedule.is_random:
         lines.append(f"every iteration draws one of these {len(schedule.candidates)} sizes uniformly")
@@ -60,10 +61,24 @@ def merge_note(schedule: StagePlan) -> str:
         >>> merge_note(replace(schedule, planned_stages=5))
         "max_epochs=3 is fewer than the 5 stages of 'efficiency': merged evenly into 3, one epoch each"
     """
+    if schedule.max_epochs >= schedule.planned_stages:
+        left = schedule.stages[-1].first_epoch - 1
+        return (
+            f"max_epochs={schedule.max_epochs} and full_patch_share={schedule.pacing.full_patch_share:g} leave {left} "
+            f"epochs to the {schedule.planned_stages - 1} stages of {schedule.curriculum!r} before the full patch: "
+            f"merged evenly into {len(schedule.stages) - 1}"
+        )
     return (
         f"max_epochs={schedule.max_epochs} is fewer than the {schedule.planned_stages} stages of "
         f"{schedule.curriculum!r}: merged evenly into {len(schedule.stages)}, one epoch each"
     )
+
+
+def _pacing_note(schedule: StagePlan) -> str:
+    """What sets the stages' lengths apart from the papers'."""
+    pacing = schedule.pacing
+    share = "" if pacing.full_patch_share is None else f", full_patch_share {pacing.full_patch_share:g}"
+    return share + ("" if pacing.stage_lengths == Pacing().stage_lengths else f", stage_lengths {pacing.stage_lengths}")
 
 
 def _rows(schedule: StagePlan) -> Iterator[tuple[str, ...]]:

@@ -6,24 +6,115 @@ from itertools import pairwise
 
 import pytest
 
-from monai_patchgrow.schedules.pacing import epoch_spans, kept_stages
+from monai_patchgrow import GrowthSchedule
+from monai_patchgrow.schedules.pacing import Pacing, kept_stages
+
+VOXELS = [64, 128, 256, 512]  # per iteration, of four stages
+
+
+def lengths(voxels=VOXELS, *, max_epochs, **pacing):
+    return [length for _, length in Pacing(**pacing).spans(voxels, max_epochs=max_epochs)]
 
 
 def test_last_stage_takes_the_remainder():
-    assert epoch_spans(num_stages=4, max_epochs=11) == ((1, 2), (3, 2), (5, 2), (7, 5))
+    assert Pacing().spans(VOXELS, max_epochs=11) == ((1, 2), (3, 2), (5, 2), (7, 5))
 
 
 def test_one_stage_takes_all_epochs():
-    assert epoch_spans(num_stages=1, max_epochs=7) == ((1, 7),)
+    assert Pacing().spans([64], max_epochs=7) == ((1, 7),)
+    assert Pacing(full_patch_share=0.2, stage_lengths="voxels").spans([64], max_epochs=7) == ((1, 7),)
 
 
 def test_as_many_stages_as_epochs():
-    assert epoch_spans(num_stages=3, max_epochs=3) == ((1, 1), (2, 1), (3, 1))
+    assert Pacing().spans(VOXELS[:3], max_epochs=3) == ((1, 1), (2, 1), (3, 1))
 
 
 def test_more_stages_than_epochs_have_no_spans():
     with pytest.raises(ValueError, match="every stage needs an epoch, got 4 stages for 3 epochs"):
-        epoch_spans(num_stages=4, max_epochs=3)
+        Pacing().spans(VOXELS, max_epochs=3)
+
+
+@pytest.mark.filterwarnings("ignore:max_epochs")
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(0.4, [200, 200, 200, 400]), (0.1, [300, 300, 300, 100]), (0.29, [237, 236, 237, 290]), (0.9999, [1000])],
+)
+def test_full_patch_has_its_share_of_the_epochs(share, expected):
+    plan = GrowthSchedule.plan(
+        patch_size=[32],
+        total_stride=[8],
+        batch_size=1,
+        max_epochs=1000,
+        curriculum="efficiency",
+        full_patch_share=share,
+    )
+    assert [stage.num_epochs for stage in plan.stages] == expected
+
+
+def test_a_share_is_the_decimal_that_was_written():
+    # In binary 0.285 * 1000 is 284.99999999999994.
+    assert lengths(max_epochs=1000, full_patch_share=0.285)[-1] == 285
+
+
+def test_stages_by_voxels_train_on_equally_many():
+    found = lengths(max_epochs=1000, stage_lengths="voxels", full_patch_share=0.3)
+    assert found == [400, 200, 100, 300]
+    assert len({voxels * epochs for voxels, epochs in zip(VOXELS[:-1], found[:-1], strict=True)}) == 1
+
+
+def test_stages_by_voxels_leave_the_full_patch_the_papers_share():
+    assert lengths(max_epochs=1001, stage_lengths="voxels")[-1] == lengths(max_epochs=1001)[-1] == 251
+
+
+def test_every_stage_by_voxels_has_an_epoch():
+    assert min(lengths([1, 10**6, 10**9], max_epochs=9, stage_lengths="voxels")) == 1
+
+
+@pytest.mark.filterwarnings("ignore:max_epochs")  # of stages that are merged
+@pytest.mark.parametrize("stage_lengths", ["epochs", "voxels"])
+@pytest.mark.parametrize("share", [None, 0.01, 0.1, 1 / 3, 0.5, 0.999, 1])
+def test_no_epoch_is_lost_or_counted_twice(share, stage_lengths):
+    for max_epochs in range(1, 60):
+        plan = GrowthSchedule.plan(
+            patch_size=[8 * 7, 8 * 2],
+            total_stride=[8, 8],
+            batch_size=2,
+            max_epochs=max_epochs,
+            full_patch_share=share,
+            stage_lengths=stage_lengths,
+        )
+        assert plan.stages[-1].patch_size == (56, 16)
+        assert min(stage.num_epochs for stage in plan.stages) >= 1
+        assert [stage.first_epoch for stage in plan.stages[1:]] == [stage.last_epoch + 1 for stage in plan.stages[:-1]]
+        assert (plan.stages[0].first_epoch, plan.stages[-1].last_epoch) == (1, max_epochs)
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.01, True, "0.2", float("nan")])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(ValueError, match="full_patch_share must be above 0 and up to 1"):
+        Pacing(full_patch_share=share)
+
+
+def test_unknown_lengths_are_refused():
+    with pytest.raises(ValueError, match="stage_lengths must be one of epochs, voxels, got 'time'"):
+        Pacing(stage_lengths="time")
+
+
+def test_a_share_that_leaves_too_few_epochs_merges_stages_and_says_so():
+    with pytest.warns(UserWarning) as warnings:
+        plan = GrowthSchedule.plan(patch_size=[40], total_stride=[8], batch_size=1, max_epochs=10, full_patch_share=0.8)
+    assert [stage.patch_size for stage in plan.stages] == [(8,), (24,), (40,)]
+    assert [str(warning.message) for warning in warnings] == [
+        "max_epochs=10 and full_patch_share=0.8 leave 2 epochs to the 4 stages of 'efficiency' before the full patch: "
+        "merged evenly into 2"
+    ]
+
+
+def test_a_plan_says_how_it_is_paced():
+    plan = GrowthSchedule.plan(
+        patch_size=[16], total_stride=[8], batch_size=4, max_epochs=5, full_patch_share=0.4, stage_lengths="voxels"
+    )
+    assert str(plan).splitlines()[0].endswith("5 epochs, full_patch_share 0.4, stage_lengths voxels")
 
 
 @pytest.mark.parametrize(
