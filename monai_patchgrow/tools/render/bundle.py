@@ -65,6 +65,7 @@ class BundleCard:
     labelled_cases: how many the data set has.
     nnunet_dice, nnunet_dice_per_class: of nnU-Net v2 in 1000 epochs, percent, mean of five folds.
     nnunet_hours: of nnU-Net v2 per fold, on one H100.
+    fixed_axis: array axis along which labels know a direction, and which is not mirrored; None: all are.
     """
 
     name: str
@@ -77,6 +78,7 @@ class BundleCard:
     nnunet_dice: float | None = None
     nnunet_dice_per_class: tuple[float, ...] = ()
     nnunet_hours: float | None = None
+    fixed_axis: int | None = None
 
     @property
     def is_decathlon(self) -> bool:
@@ -114,7 +116,7 @@ def render_bundle(plan: SegmentationPlan, card: BundleCard) -> dict[str, str]:
         plan: the task and its network.
         card: what the texts say beside it.
     """
-    values = {"plan": plan, "card": card, "name": bundle_name(card), **_texts(plan)}
+    values = {"plan": plan, "card": card, "name": bundle_name(card), **_texts(plan), **_mirroring(plan, card)}
     return {
         **render_templates(TEMPLATES, values),
         "scripts/patchgrow/__init__.py": '"""Copies of modules of monai_patchgrow, which need MONAI alone."""\n',
@@ -214,6 +216,19 @@ def _texts(plan: SegmentationPlan) -> dict[str, Any]:
         "input_text": _describe_inputs(plan),
         "label_text": ", ".join(f"{value}: {label}" for value, label in plan.labels.items()),
     }
+
+
+def _mirroring(plan: SegmentationPlan, card: BundleCard) -> dict[str, Any]:
+    """Which axes a bundle mirrors, and why."""
+    mirrored = [axis for axis in plan.axes if axis != card.fixed_axis]
+    labels = " and ".join(list(plan.labels.values())[1:])
+    if card.fixed_axis is not None:
+        text = f"not axis {card.fixed_axis}, along which {labels} lie, whose places mirroring exchanges"
+    elif card.is_decathlon:
+        text = "all, as nnU-Net; no two labels of this task differ by their direction alone"
+    else:
+        text = "all, as nnU-Net; leave out an axis along which labels know a direction, as left and right"
+    return {"mirror_axes": mirrored, "mirror_text": text}
 
 
 def _describe_inputs(plan: SegmentationPlan) -> str:
