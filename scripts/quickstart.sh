@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up the project, then trains with the full patch and with a growing one, and compares time and Dice.
+# Sets up the project, then trains with a growing patch and with the full one for the same time, and compares Dice.
 #
 #   bash scripts/quickstart.sh [--data DIR] [--curriculum NAME] [--epochs N]
 #

@@ -1,18 +1,27 @@
-"""Trains one bundle under several curricula, all else equal, and sets the runs side by side."""
+"""Trains one bundle under a curriculum and under `constant` for the same time, and sets the runs side by side."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monai_patchgrow.files import write_whole
 from monai_patchgrow.tools.compare import logged_bundle
-from monai_patchgrow.tools.compare.report import Run, dice_table, plot_dice, read_run, summary_json
+from monai_patchgrow.tools.compare.report import (
+    Run,
+    dice_table,
+    epochs_in_equal_time,
+    plot_dice,
+    read_run,
+    summary_json,
+)
 
 __all__ = ["compare", "train"]
+
+_BASELINE = "constant"
 
 
 def compare(
@@ -20,34 +29,51 @@ def compare(
     *,
     dataset_dir: str | Path,
     output_dir: str | Path,
-    curricula: Sequence[str] = ("constant", "efficiency"),
+    curriculum: str = "efficiency",
+    max_epochs: int,
+    validations: int,
     title: str = "",
     **settings: Any,
 ) -> list[Run]:
-    """Train under each curriculum and write ``comparison.md``, ``.json`` and ``.png`` to `output_dir`.
+    """Train a curriculum, then ``constant`` for the same time, and write ``comparison.md``, ``.json`` and ``.png``.
+
+    Each run is planned for its own epochs, with its own learning rate down to the end. How many epochs of the full
+    patch the time holds, the growing run's last stage tells, which trains on it.
 
     Args:
         bundle: a training bundle's folder.
         dataset_dir: folder in Decathlon layout.
-        output_dir: gets a folder per curriculum.
-        curricula: names; the speed-up is over the first.
+        output_dir: gets the comparison, and a folder per run.
+        curriculum: name of what is compared with ``constant``.
+        max_epochs: epochs of the curriculum's run.
+        validations: of each run, spread over its epochs.
         title: headline of the picture.
-        **settings: further keys of the bundle's train.json, the same for all.
+        **settings: further keys of the bundle's train.json, the same for both.
+
+    Returns:
+        The runs, ``constant`` first; that one alone where it is the curriculum.
 
     Raises:
         SystemExit: a training that failed.
     """
     folder = Path(output_dir)
-    for curriculum in curricula:
+
+    def run(name: str, epochs: int) -> Run:
         train(
             bundle,
             dataset_dir=dataset_dir,
-            output_dir=folder / curriculum,
+            output_dir=folder / name,
             cache_dir=folder / "preprocessed",
-            curriculum=curriculum,
+            curriculum=name,
+            max_epochs=epochs,
+            val_interval=max(1, epochs // validations),
             **settings,
         )
-    runs = [read_run(folder / curriculum, label=curriculum) for curriculum in curricula]
+        return read_run(folder / name, label=name)
+
+    runs = [run(curriculum, max_epochs)]
+    if curriculum != _BASELINE:
+        runs.insert(0, run(_BASELINE, epochs_in_equal_time(runs[0])))
     write_whole(dice_table(runs) + "\n", folder / "comparison.md")
     write_whole(summary_json(runs) + "\n", folder / "comparison.json")
     plot_dice(runs, folder / "comparison.png", title=title)

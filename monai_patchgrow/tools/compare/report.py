@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from monai_patchgrow.handlers.run_log import read_history
+from monai_patchgrow.schedules.stage import RANDOM, patch_voxels
 from monai_patchgrow.tools.compare.figure import new_figure, save_png
 
-__all__ = ["Run", "dice_table", "plot_dice", "read_run", "summary_json"]
+__all__ = ["Run", "dice_table", "epochs_in_equal_time", "mark_of", "plot_dice", "read_run", "summary_json"]
+
+_MARK = 0.95  # of the first run's Dice at its end
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,11 @@ class Run:
         """Dice of the last validation: the mean over classes, and per class."""
         return dict(self.validations[-1]["dice"])
 
+    def seconds_to(self, dice: float) -> float | None:
+        """Seconds of training until a validation reached this mean Dice; None where none did."""
+        reached = (one["total_seconds"] for one in self.validations if one["dice"]["mean"] >= dice)
+        return next(reached, None)
+
 
 def read_run(folder: str | Path, *, label: str) -> Run:
     """Read the run that was written to `folder`.
@@ -61,27 +70,55 @@ def read_run(folder: str | Path, *, label: str) -> Run:
     return run
 
 
+def epochs_in_equal_time(run: Run) -> int:
+    """Return how many epochs on the full patch take as long as a run took, from the run's own epochs on it.
+
+    Each size of the curriculum ``random`` may come up in any epoch: there the voxels tell what share of the full
+    patch's time an epoch took.
+
+    >>> records = [{"patch_size": [8], "seconds": 1.0}, {"patch_size": [16], "seconds": 2.5}]
+    >>> records = [{**one, "patches_per_batch": 1, "total_seconds": 3.5, "total_voxels": 0} for one in records]
+    >>> epochs_in_equal_time(Run("efficiency", tuple(records)))
+    1
+    """
+    last = run.history[-1]
+    full = [record["seconds"] for record in run.history if record["patch_size"] == last["patch_size"]]
+    seconds = statistics.median(full)
+    if len(full) == len(run.history) and run.label == RANDOM:
+        voxels = last["patches_per_batch"] * patch_voxels(last["patch_size"]) * last["iteration"]
+        seconds = run.seconds * voxels / run.voxels / len(full)
+    return max(1, round(run.seconds / seconds))
+
+
+def mark_of(runs: Sequence[Run]) -> float:
+    """Return the Dice whose time the comparison tells: 95 % of what the first run ended on."""
+    return _MARK * runs[0].dice["mean"]
+
+
 def dice_table(runs: Sequence[Run]) -> str:
-    """A Markdown table, one row per run; the speed-up is over the first.
+    """A Markdown table, one row per run; its last column is the training time until 95 % of the first run's Dice.
 
     >>> record = {
+    ...     "iteration": 40,
     ...     "total_seconds": 20.0,
     ...     "total_voxels": 4000,
     ...     "dice": {"mean": 0.8, "head": 0.9, "tail": 0.7},
     ... }
-    >>> print(dice_table([Run("constant", (record,)), Run("efficiency", ({**record, "total_seconds": 8.0},))]))
-    | curriculum | training, s | speed-up | voxels, millions | Dice | head | tail |
-    | --- | --- | --- | --- | --- | --- | --- |
-    | constant | 20.0 | 1.00 | 0.0 | 0.800 | 0.900 | 0.700 |
-    | efficiency | 8.0 | 2.50 | 0.0 | 0.800 | 0.900 | 0.700 |
+    >>> print(dice_table([Run("constant", (record,)), Run("efficiency", ({**record, "iteration": 90},))]))
+    | curriculum | iterations | training, s | voxels, millions | Dice | head | tail | s to Dice 0.760 |
+    | --- | --- | --- | --- | --- | --- | --- | --- |
+    | constant | 40 | 20.0 | 0.0 | 0.800 | 0.900 | 0.700 | 20.0 |
+    | efficiency | 90 | 20.0 | 0.0 | 0.800 | 0.900 | 0.700 | 20.0 |
     """
     classes = [name for name in runs[0].dice if name != "mean"]
-    header = ["curriculum", "training, s", "speed-up", "voxels, millions", "Dice", *classes]
+    mark = mark_of(runs)
+    header = ["curriculum", "iterations", "training, s", "voxels, millions", "Dice", *classes, f"s to Dice {mark:.3f}"]
     rows = [header, ["---"] * len(header)]
     for run in runs:
-        speed_up = f"{runs[0].seconds / run.seconds:.2f}"
         dice = [f"{run.dice[name]:.3f}" for name in ("mean", *classes)]
-        rows.append([run.label, f"{run.seconds:.1f}", speed_up, f"{run.voxels / 1e6:.1f}", *dice])
+        reached = run.seconds_to(mark)
+        figures = [str(run.history[-1]["iteration"]), f"{run.seconds:.1f}", f"{run.voxels / 1e6:.1f}"]
+        rows.append([run.label, *figures, *dice, "not reached" if reached is None else f"{reached:.1f}"])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -91,6 +128,7 @@ def summary_json(runs: Sequence[Run]) -> str:
         [
             {
                 "curriculum": run.label,
+                "iterations": run.history[-1]["iteration"],
                 "seconds": round(run.seconds, 2),
                 "voxels": run.voxels,
                 "dice": _rounded(run.dice),
@@ -112,6 +150,8 @@ def summary_json(runs: Sequence[Run]) -> str:
 def plot_dice(runs: Sequence[Run], path: str | Path, *, title: str = "") -> Path:
     """Draw the runs' mean Dice over seconds of training to a PNG; runs of one label share a colour.
 
+    A line marks 95 % of what the first run ended on, and a dot on it the time at which each run reached that.
+
     Raises:
         ValueError: matplotlib is missing.
     """
@@ -123,11 +163,32 @@ def plot_dice(runs: Sequence[Run], path: str | Path, *, title: str = "") -> Path
         dice = [record["dice"]["mean"] for record in run.validations]
         first = next(other for other in runs if other.label == run.label) is run
         axes.plot(seconds, dice, "o-", ms=4, color=f"C{labels.index(run.label)}", label=run.label if first else None)
+    _draw_mark(axes, runs, colours={label: f"C{number}" for number, label in enumerate(labels)})
     axes.set(xlabel="training, s (validation not counted)", ylabel="mean Dice, validation", title=title)
     axes.set_ylim(0, 1)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     return save_png(figure, Path(path))
+
+
+def _draw_mark(axes: Any, runs: Sequence[Run], *, colours: dict[str, str]) -> None:
+    mark = mark_of(runs)
+    axes.axhline(mark, color="0.5", lw=1, ls="--")
+    axes.annotate(f"Dice {mark:.3f}", (0, mark), xytext=(4, 4), textcoords="offset points", color="0.3", fontsize=8)
+    for run in runs:
+        if (seconds := run.seconds_to(mark)) is not None:
+            axes.vlines(seconds, 0, mark, color=colours[run.label], lw=1, ls=":")
+            axes.annotate(
+                f"{seconds:.0f} s", (seconds, 0), xytext=(3, 4), textcoords="offset points", color=colours[run.label]
+            )
+        end = run.validations[-1]
+        axes.annotate(
+            f"{end['dice']['mean']:.3f}",
+            (end["total_seconds"], end["dice"]["mean"]),
+            xytext=(4, -4),
+            textcoords="offset points",
+            color=colours[run.label],
+        )
 
 
 def _rounded(dice: dict[str, float]) -> dict[str, float]:

@@ -41,3 +41,48 @@ def test_a_training_that_is_killed_says_so(monkeypatch, tmp_path):
     (configs / "train.json").write_text(json.dumps(config))
     with pytest.raises(SystemExit, match=r"ended by signal 9 \(its log: .*train\.log\)"):
         train(configs.parent, dataset_dir=tmp_path, output_dir=tmp_path / "run", cache_dir=tmp_path)
+
+
+class Trainings:
+    """Stands in for `train`: writes the epochs that it was told, full ones of 2 s and small ones of 1 s."""
+
+    def __init__(self):
+        self.told = []
+
+    def __call__(self, bundle, *, output_dir, curriculum, max_epochs, val_interval, **settings):
+        self.told.append((curriculum, max_epochs, val_interval, settings["seed"]))
+        output_dir.mkdir(parents=True)
+        lines, seconds = [], 0.0
+        for number in range(1, max_epochs + 1):
+            is_full = curriculum == "constant" or number > max_epochs // 2
+            seconds += 2.0 if is_full else 1.0
+            size = {"patch_size": [16] if is_full else [8], "patches_per_batch": 1}
+            dice = {"mean": 0.8, "head": 0.8} if number % val_interval == 0 else None
+            times = {"seconds": 2.0 if is_full else 1.0, "total_seconds": seconds, "total_voxels": 100}
+            lines.append({"epoch": number, "iteration": 20 * number, "dice": dice, **size, **times})
+        (output_dir / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    told = Trainings()
+    monkeypatch.setattr(compare, "train", told)
+    return told
+
+
+def test_constant_is_planned_for_the_time_that_the_curriculum_took(trainings, tmp_path):
+    runs = compare.compare("b", dataset_dir="d", output_dir=tmp_path, max_epochs=12, validations=3, seed=5)
+    assert trainings.told == [("efficiency", 12, 4, 5), ("constant", 9, 3, 5)]
+    assert [(run.label, run.seconds) for run in runs] == [("constant", 18.0), ("efficiency", 18.0)]
+    assert [row["curriculum"] for row in json.loads((tmp_path / "comparison.json").read_text())] == [
+        "constant",
+        "efficiency",
+    ]
+
+
+def test_constant_alone_is_trained_once(trainings, tmp_path):
+    runs = compare.compare(
+        "b", dataset_dir="d", output_dir=tmp_path, curriculum="constant", max_epochs=4, validations=2, seed=0
+    )
+    assert [run.label for run in runs] == ["constant"]
+    assert len(trainings.told) == 1
