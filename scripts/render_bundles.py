@@ -13,6 +13,7 @@ from monai_patchgrow.tools.render.bundle import BundleCard, bundle_name, render_
 from monai_patchgrow.tools.render.classification import render_classification
 from monai_patchgrow.tools.render.nnunet_plans import plan_of
 from monai_patchgrow.tools.render.segmentation_plan import SegmentationPlan
+from monai_patchgrow.tools.render.trained_weights import TrainedWeights
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
 
@@ -40,7 +41,12 @@ def rendered_classification() -> dict[str, dict[str, str]]:
 def read_tasks() -> dict[str, tuple[SegmentationPlan, BundleCard]]:
     """The task table: plan and card by the data set's name."""
     table = json.loads((BUNDLES / "tasks.json").read_text(encoding="utf-8"))["tasks"]
-    return {dataset: (_plan(dataset, task), BundleCard(**task["card"])) for dataset, task in table.items()}
+    return {dataset: (_plan(dataset, task), _card(task["card"])) for dataset, task in table.items()}
+
+
+def _card(texts: dict[str, Any]) -> BundleCard:
+    weights = texts.get("weights")
+    return BundleCard(**{**texts, "weights": weights and TrainedWeights(**weights)})
 
 
 def _plan(dataset: str, task: dict[str, Any]) -> SegmentationPlan:

@@ -125,7 +125,8 @@ class SegmentationSettings:
     @property
     def resumed(self) -> dict[str, Any]:
         """What a run that is resumed must have in common with the one before, beside its epochs."""
-        return {"fold": self.fold, "patch_size": list(self.patch_size), "batch_size": self.batch_size}
+        pacing = {"full_patch_share": self.full_patch_share, "stage_lengths": self.stage_lengths}
+        return {"fold": self.fold, "patch_size": list(self.patch_size), "batch_size": self.batch_size, **pacing}
 
     @property
     def outputs(self) -> list[str]:

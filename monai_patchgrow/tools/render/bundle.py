@@ -18,6 +18,7 @@ from monai_patchgrow.files import whole_folder
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.arguments import format_size
 from monai_patchgrow.tools.render.segmentation_plan import SCHEMES, SegmentationPlan
+from monai_patchgrow.tools.render.trained_weights import TrainedWeights
 
 __all__ = ["BundleCard", "bundle_name", "default_schedule", "render_bundle", "render_templates", "write_bundle"]
 
@@ -65,6 +66,7 @@ class BundleCard:
     labelled_cases: how many the data set has.
     nnunet_dice, nnunet_dice_per_class: of nnU-Net v2 in 1000 epochs, percent, mean of five folds.
     nnunet_hours: of nnU-Net v2 per fold, on one H100.
+    weights: that the bundle comes with; None: it is to be trained.
     fixed_axis: array axis along which labels know a direction, and which is not mirrored; None: all are.
     """
 
@@ -78,6 +80,7 @@ class BundleCard:
     nnunet_dice: float | None = None
     nnunet_dice_per_class: tuple[float, ...] = ()
     nnunet_hours: float | None = None
+    weights: TrainedWeights | None = None
     fixed_axis: int | None = None
 
     @property
