@@ -5,6 +5,7 @@ from monai_patchgrow.handlers.checkpoint import BestWeights, ResumableRun
 from monai_patchgrow.handlers.compilation import CompilationLog
 from monai_patchgrow.handlers.engine_output import LossOutput
 from monai_patchgrow.handlers.finite_output import FiniteOutput
+from monai_patchgrow.handlers.finite_steps import FiniteSteps
 from monai_patchgrow.handlers.gradient_clipping import GradientClipping
 from monai_patchgrow.handlers.loss_scaling import LossScaling, amp_dtype
 from monai_patchgrow.handlers.patch_growth import PatchGrowth
@@ -26,6 +27,7 @@ __all__ = [
     "CompilationLog",
     "EvidenceMaps",
     "FiniteOutput",
+    "FiniteSteps",
     "GradientClipping",
     "GrowthProgress",
     "LatentImages",

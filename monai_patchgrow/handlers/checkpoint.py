@@ -14,6 +14,7 @@ from ignite.handlers import Checkpoint
 from torch import nn
 
 from monai_patchgrow.data.whole_files import save_whole, set_aside
+from monai_patchgrow.handlers.finite_output import count_odd_weights
 from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.handlers.serializable import loads_without_code, serializable_handlers
 
@@ -79,7 +80,14 @@ class ResumableRun:
         engine.add_event_handler(Events.STARTED, self._start)
 
     def __call__(self, engine: Engine) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint.
+
+        Raises:
+            ValueError: weights that are NaN or infinite; the checkpoint before is kept.
+        """
+        for name, thing in self.objects.items():
+            if isinstance(thing, nn.Module):
+                _refuse_odd_weights(thing.state_dict(), what=f"the {name} in training", path=self.path)
         if idist.get_rank() > 0:
             return
         objects = {**self._all_objects(engine), "trainer": engine}
@@ -167,6 +175,7 @@ class ResumableRun:
         for name, network in self.objects.items():
             if isinstance(network, nn.Module):
                 ours, saved = network.state_dict(), checkpoint[name]
+                _refuse_odd_weights(saved, what=f"the {name} in {self.path}", path=None)
                 for key in {*ours, *saved}:
                     if key not in ours or key not in saved or ours[key].shape != saved[key].shape:
                         raise ValueError(f"{self.path} is of another network: {key} differs")
@@ -194,7 +203,16 @@ class BestWeights:
     def __call__(self, engine: Engine) -> None:
         """Write the weights if this validation was the best."""
         if engine.state.best_metric_epoch == engine.state.epoch and idist.get_rank() == 0:
+            _refuse_odd_weights(self.network.state_dict(), what="the network", path=self.path)
             save_whole(self.network.state_dict(), self.path)
+
+
+def _refuse_odd_weights(weights: Mapping[str, Any], *, what: str, path: Path | None) -> None:
+    """Raise where weights aren't finite: nothing such is saved, called best, or resumed from."""
+    if count := count_odd_weights(weights):
+        kept = "" if path is None else f"; {path} is not written"
+        remedy = "take a lower learning_rate, or amp=False where it is on, and start anew"
+        raise ValueError(f"{count} weights of {what} are NaN or infinite{kept}: {remedy}")
 
 
 class _BestMetric:

@@ -73,20 +73,20 @@ are finite: take amp=False, or images of smaller values
     if not odd.any():
         return
     images = {number: _name_of(batch, number) for number in odd.nonzero()[:, 0].tolist()}
-    if count := count_odd_weights(network):
+    if count := count_odd_weights(network.state_dict()):
         why = f": {count} of its weights are: take a lower learning_rate, or max_gradient_norm, and train anew"
     else:
         why = ", though its weights are finite: take amp=False, or images of smaller values"
     raise OutputError(f"the network's output is NaN or infinite{why}", images=images)
 
 
-def count_odd_weights(network: nn.Module) -> int:
-    """How many weights, running statistics among them, are NaN or infinite.
+def count_odd_weights(weights: Mapping[str, Any]) -> int:
+    """How many weights of a ``state_dict``, running statistics among them, are NaN or infinite.
 
-    >>> count_odd_weights(nn.BatchNorm1d(3))
+    >>> count_odd_weights(nn.BatchNorm1d(3).state_dict())
     0
     """
-    floats = (values for values in network.state_dict().values() if isinstance(values, Tensor))
+    floats = (values for values in weights.values() if isinstance(values, Tensor))
     return sum(int((~values.isfinite()).sum()) for values in floats if values.is_floating_point())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,8 +28,9 @@ class RunLog:
 
     TensorBoard's curves lie in ``output_dir/tensorboard`` with the epoch as their step. Ignite's TensorboardLogger
     writes them, without its handlers, which draw an engine's metrics and know no record. The same numbers stand in
-    ``output_dir/history.jsonl``, one line per epoch, which no logger of Ignite writes. The trainer needs a Throughput
-    and a PatchGrowth. In a distributed run rank 0 writes what all ranks did.
+    ``output_dir/history.jsonl``, one line of strict JSON per epoch, which no logger of Ignite writes; null is what is
+    no number, such as the Dice of a class that no case has. The trainer needs a Throughput and a PatchGrowth. In a
+    distributed run rank 0 writes what all ranks did.
 
     Args:
         output_dir: folder of the run.
@@ -84,7 +86,7 @@ class RunLog:
             return
         record = self._record(engine, loss)
         with self.history_path.open("a") as history:
-            history.write(json.dumps(record) + "\n")
+            history.write(_line(record))
         if self._curves is not None:
             for tag, value in self._scalars(record).items():
                 self._curves.add_scalar(tag, value, record["epoch"])
@@ -150,7 +152,7 @@ class RunLog:
         """Drop the lines of epochs that the resumed run does again."""
         if self.history_path.exists():
             kept = [record for record in read_history(self.history_path) if record["epoch"] <= epoch]
-            write_whole("".join(json.dumps(record) + "\n" for record in kept), self.history_path)
+            write_whole("".join(map(_line, kept)), self.history_path)
 
     def _start_epoch(self) -> None:
         self._loss_sum = 0.0
@@ -178,6 +180,19 @@ def read_history(path: str | Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return records
+
+
+def _line(record: dict[str, Any]) -> str:
+    """A record as a line of strict JSON, which knows no NaN."""
+    return json.dumps(_strict(record), allow_nan=False) + "\n"
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _strict(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def patch_size_curves(patch_size: Sequence[int]) -> dict[str, float]:

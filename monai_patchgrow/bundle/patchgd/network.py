@@ -31,7 +31,7 @@ def build_encoder(name: str, *, options: Mapping[str, Any], **settings: Any) -> 
     """
     with _options_that_fit("backbone_options", options):
         encoder = backbone(name, **settings, **options)
-        if count := count_odd_weights(encoder):
+        if count := count_odd_weights(encoder.state_dict()):
             raise ValueError(
                 f"pretrained: {count} weights in {settings.get('pretrained')} are NaN or infinite: give others"
             )
@@ -75,7 +75,7 @@ def load_weights(network: nn.Module, *, ckpt_path: str) -> None:
             raise ValueError(
                 f"ckpt_path: {ckpt_path} holds no weights of this network: {' '.join(lines[:2])[:300]}"
             ) from error
-        if count := count_odd_weights(network):
+        if count := count_odd_weights(network.state_dict()):
             raise ValueError(
                 f"ckpt_path: {count} weights in {ckpt_path} are NaN or infinite: train anew with a lower "
                 "learning_rate, or give other weights"
