@@ -45,8 +45,8 @@ class Run:
         return [record for record in self.history if record["dice"]]
 
     @property
-    def dice(self) -> dict[str, float]:
-        """Dice of the last validation: the mean over classes, and per class."""
+    def dice(self) -> dict[str, Any]:
+        """Dice of the last validation: the mean over classes, and per class; None of a class that no case has."""
         return dict(self.validations[-1]["dice"])
 
     def seconds_to(self, dice: float) -> float | None:
@@ -115,7 +115,7 @@ def dice_table(runs: Sequence[Run]) -> str:
     header = ["curriculum", "iterations", "training, s", "voxels, millions", "Dice", *classes, f"s to Dice {mark:.3f}"]
     rows = [header, ["---"] * len(header)]
     for run in runs:
-        dice = [f"{run.dice[name]:.3f}" for name in ("mean", *classes)]
+        dice = ["-" if run.dice[name] is None else f"{run.dice[name]:.3f}" for name in ("mean", *classes)]
         reached = run.seconds_to(mark)
         figures = [str(run.history[-1]["iteration"]), f"{run.seconds:.1f}", f"{run.voxels / 1e6:.1f}"]
         rows.append([run.label, *figures, *dice, "not reached" if reached is None else f"{reached:.1f}"])
@@ -166,30 +166,27 @@ def plot_dice(runs: Sequence[Run], path: str | Path, *, title: str = "") -> Path
     _draw_mark(axes, runs, colours={label: f"C{number}" for number, label in enumerate(labels)})
     axes.set(xlabel="training, s (validation not counted)", ylabel="mean Dice, validation", title=title)
     axes.set_ylim(0, 1)
+    axes.set_xlim(0, 1.1 * max(run.seconds for run in runs))
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left")
     return save_png(figure, Path(path))
 
 
 def _draw_mark(axes: Any, runs: Sequence[Run], *, colours: dict[str, str]) -> None:
     mark = mark_of(runs)
     axes.axhline(mark, color="0.5", lw=1, ls="--")
-    axes.annotate(f"Dice {mark:.3f}", (0, mark), xytext=(4, 4), textcoords="offset points", color="0.3", fontsize=8)
+    axes.annotate(f"Dice {mark:.3f}", (0, mark), xytext=(4, -11), textcoords="offset points", color="0.3", fontsize=8)
+    finals = sorted(run.dice["mean"] for run in runs)
     for run in runs:
+        colour, end = colours[run.label], run.validations[-1]
         if (seconds := run.seconds_to(mark)) is not None:
-            axes.vlines(seconds, 0, mark, color=colours[run.label], lw=1, ls=":")
-            axes.annotate(
-                f"{seconds:.0f} s", (seconds, 0), xytext=(3, 4), textcoords="offset points", color=colours[run.label]
-            )
-        end = run.validations[-1]
-        axes.annotate(
-            f"{end['dice']['mean']:.3f}",
-            (end["total_seconds"], end["dice"]["mean"]),
-            xytext=(4, -4),
-            textcoords="offset points",
-            color=colours[run.label],
-        )
+            axes.vlines(seconds, 0, mark, color=colour, lw=1, ls=":")
+            axes.annotate(f"{seconds:.0f} s", (seconds, 0), xytext=(3, 4), textcoords="offset points", color=colour)
+        above = end["dice"]["mean"] > finals[0] or len(runs) == 1
+        place = {"xytext": (4, 4 if above else -12), "textcoords": "offset points"}
+        axes.annotate(f"{end['dice']['mean']:.3f}", (end["total_seconds"], end["dice"]["mean"]), color=colour, **place)
 
 
-def _rounded(dice: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in dice.items()}
+def _rounded(dice: dict[str, Any]) -> dict[str, Any]:
+    """To four places; None is the Dice of a class that no case has."""
+    return {name: None if value is None else round(value, 4) for name, value in dice.items()}
