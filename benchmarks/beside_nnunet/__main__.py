@@ -61,7 +61,11 @@ def measure(
     titles = {"nnunet": "nnU-Net's nnUNetTrainer", "constant": "ours, `constant`", "efficiency": "ours, `efficiency`"}
     rows = [[titles[name], f"{medians[name]:.3f}", planned[name], dice[name]] for name in titles]
     header = ["trainer", "seconds per iteration", f"iterations in {seconds:.0f} s", "Dice, fold 0"]
-    lines = [f"Versions: {json.dumps(versions)}. Settings: `{json.dumps(_SETTINGS)}`, float32.", "", *table(header, rows)]
+    lines = [
+        f"Versions: {json.dumps(versions)}. Settings: `{json.dumps(_SETTINGS)}`, float32.",
+        "",
+        *table(header, rows),
+    ]
     write_results("beside_nnunet", "Beside nnU-Net v2 on Task04", script="benchmarks/beside_nnunet",
                   record=record, lines=lines)  # fmt: skip
 

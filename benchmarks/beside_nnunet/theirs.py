@@ -21,13 +21,14 @@ from pathlib import Path
 import torch
 
 DATASET = "Dataset004_Hippocampus"
+RAW, PREPROCESSED = "nnUNet_raw", "nnUNet_preprocessed"  # nnU-Net's own names of its folders
 PATCH, BATCH, FEATURES = [40, 56, 40], 2, [16, 32, 64, 128]
 
 
 def prepare(task04: str) -> None:
     """Bring the data into nnU-Net's layout, plan and preprocess it, and narrow the plan."""
     scripts = Path(sys.executable).parent
-    raw = Path(os.environ["nnUNet_raw"]) / DATASET
+    raw = Path(os.environ[RAW]) / DATASET
     if not raw.exists():
         cases = json.loads((Path(task04) / "dataset.json").read_text())
         for folder in ("imagesTr", "labelsTr"):
@@ -39,7 +40,7 @@ def prepare(task04: str) -> None:
         labels = {name: int(value) for value, name in cases["labels"].items()}
         content = {"channel_names": cases["modality"], "labels": labels, "file_ending": ".nii.gz"}
         (raw / "dataset.json").write_text(json.dumps({**content, "numTraining": len(cases["training"])}))
-    path = Path(os.environ["nnUNet_preprocessed"]) / DATASET / "nnUNetPlans.json"
+    path = Path(os.environ[PREPROCESSED]) / DATASET / "nnUNetPlans.json"
     if path.exists():
         print(json.dumps({"prepared": str(path)}))
         return
@@ -58,7 +59,7 @@ def train(iterations: int, *, validate: bool = True) -> None:
     """Train fold 0 from scratch in epochs of 20 iterations, and tell the seconds; and the Dice of its validation."""
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    folder = Path(os.environ["nnUNet_preprocessed"]) / DATASET
+    folder = Path(os.environ[PREPROCESSED]) / DATASET
     plans, dataset = (json.loads((folder / name).read_text()) for name in ("nnUNetPlans.json", "dataset.json"))
     plans["continue_training"] = False  # as its command line does
     threads = torch.get_num_threads()

@@ -52,7 +52,8 @@ def arm_settings(
     Args:
         name: of `ARMS`, or one with ``+direction``.
         axis_of_direction: array axis that other arms don't mirror; None where all are mirrored.
-        patch_size, total_stride: of the task, voxels per axis.
+        patch_size: of the task, voxels per axis.
+        total_stride: of its network, voxels per axis.
 
     Raises:
         ValueError: no such arm.
