@@ -31,6 +31,7 @@ _ID = MappingProxyType({"max_epochs": "train#trainer#max_epochs"})  # MONAI's co
 _ORIENTATION = ({"L", "R"}, {"A", "P"}, {"I", "S"})
 _SWITCHES = ("resume", "verify_data", "trust_label_voxels", "channels_last", "compile", "augment", "batch_dice")
 _FOLDERS = ("dataset_dir", "output_dir", "ckpt_dir", "cache_dir")
+_PACING = ("curriculum", "full_patch_share", "stage_lengths")
 _COUNTS = ("batch_size", "max_epochs", "planned_epochs", "iterations_per_epoch", "val_interval")
 
 
@@ -103,8 +104,7 @@ class SegmentationSettings:
         raw = {field.name: values[_ID.get(field.name, field.name)] for field in fields(cls)}
         parsed: dict[str, Any] = {name: parse_folder(raw[name], name=name) for name in _FOLDERS}
         parsed |= {name: parse_int(raw[name], name=name, minimum=1) for name in _COUNTS}
-        parsed |= {name: parse_switch(raw[name], name=name) for name in _SWITCHES}
-        parsed |= _plan(raw)
+        parsed |= {name: parse_switch(raw[name], name=name) for name in _SWITCHES} | _plan(raw)
         return cls(**{**parsed, **_network(raw), **_data(raw), **_machine(raw)})
 
     @property
@@ -125,8 +125,8 @@ class SegmentationSettings:
     @property
     def resumed(self) -> dict[str, Any]:
         """What a run that is resumed must have in common with the one before, beside its epochs."""
-        pacing = {"full_patch_share": self.full_patch_share, "stage_lengths": self.stage_lengths}
-        return {"fold": self.fold, "patch_size": list(self.patch_size), "batch_size": self.batch_size, **pacing}
+        names = ("fold", "batch_size", "full_patch_share", "stage_lengths")
+        return {"patch_size": list(self.patch_size), **{name: getattr(self, name) for name in names}}
 
     @property
     def outputs(self) -> list[str]:
@@ -154,16 +154,14 @@ def halved_weights(num_levels: int) -> tuple[float, ...]:
 
 def _plan(raw: Mapping[str, Any]) -> dict[str, Any]:
     """What stages and augmentation follow from."""
-    pacing = ("full_patch_share", "stage_lengths")
-    names = ("patch_size", "total_stride", "batch_size", "curriculum", "axis_order", *pacing)
+    names = ("patch_size", "total_stride", "batch_size", "axis_order", *_PACING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of merged stages, which comes with the schedule that is trained
         schedule = GrowthSchedule.plan(max_epochs=raw["planned_epochs"], **{name: raw[name] for name in names})
     mirror_axes = parse_list(raw["mirror_axes"], name="mirror_axes")
     AugmentationRecipe.nnunet(schedule.patch_size, mirror_axes=mirror_axes)
     return {
-        "curriculum": raw["curriculum"],
-        **{name: raw[name] for name in pacing},
+        **{name: raw[name] for name in _PACING},
         "patch_size": schedule.patch_size,
         "total_stride": parse_sizes(raw["total_stride"], name="total_stride"),
         "axis_order": tuple(raw["axis_order"]),

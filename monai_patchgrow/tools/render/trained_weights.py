@@ -37,7 +37,9 @@ class TrainedWeights:
         """The entry of metadata.json.
 
         >>> dice = {"mean": 0.88, "spleen": 0.88}
-        >>> words = dict.fromkeys(["sha256", "date", "settings", "trained_on", "hardware", "validated_on", "licence"], "")
+        >>> words = dict.fromkeys(
+        ...     ["sha256", "date", "settings", "trained_on", "hardware", "validated_on", "licence"], ""
+        ... )
         >>> TrainedWeights(**words, dice=dice).eval_metrics
         {'mean_dice': 0.88, 'dice_spleen': 0.88}
         """
