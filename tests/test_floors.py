@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "monai_patchgrow"
 FLOORS = {
     "anisotropy": 0,
     "files": 0,
+    "sealed_files": 0,
     "schedules": 0,
     "state": 1,
     "internals": 1,

@@ -1,38 +1,91 @@
-"""How a run writes its weights, whole, and sets aside what an earlier run left."""
+"""How a run writes and reads its weights, whole and sealed, and sets aside what an earlier run left."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from monai_patchgrow.files import whole_file
+from monai_patchgrow.sealed_files import check_seal, seal
 
-__all__ = ["save_whole", "set_aside"]
+__all__ = ["DamagedCheckpoint", "load_checkpoint", "load_whole", "save_whole", "set_aside"]
 
 
-def save_whole(content: Mapping[str, Any], path: Path) -> None:
-    """``torch.save`` to a whole file; its folder is made where it is missing."""
+def save_whole(content: Mapping[str, Any], path: Path, *, previous: Path | None = None) -> None:
+    """``torch.save`` to a whole, sealed file; its folder is made where it is missing.
+
+    Args:
+        content: what is saved.
+        path: of the file.
+        previous: where the file that `path` held before is kept, in place of what was there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # A stream, not a path: torch would write the temporary file's name into the file.
-    with whole_file(path) as temporary, temporary.open("xb") as stream:
-        torch.save(content, stream)
+    with whole_file(path) as temporary:
+        with temporary.open("xb") as stream:
+            torch.save(content, stream)
+        seal(temporary)
+        if previous is not None and path.exists():
+            path.replace(previous)
 
 
-def set_aside(path: Path) -> Path | None:
-    """Rename what is at `path` to the first free ``name.N.suffix``; returns the new path, None if there was nothing.
+def load_whole(path: str | os.PathLike[str], *, map_location: Any = "cpu", mmap: bool = False) -> Any:
+    """``torch.load`` of tensors and plain values, once the file has proved to be as it was written.
+
+    Args:
+        path: of the file.
+        map_location: device of the tensors.
+        mmap: map the tensors from the disk.
+
+    Raises:
+        ValueError: the file is damaged; in words that stand behind its name.
+        Exception: whatever ``torch.load`` raises of a file that holds something else.
+    """
+    check_seal(path)
+    return torch.load(path, map_location=map_location, mmap=mmap, weights_only=True)
+
+
+class DamagedCheckpoint(ValueError):
+    """A checkpoint that is missing, or can't be read."""
+
+
+def load_checkpoint(path: Path) -> Any:
+    """Load a checkpoint that `save_whole` wrote.
+
+    Raises:
+        DamagedCheckpoint: it is missing, damaged or no file of torch's; in one line.
+    """
+    try:
+        return load_whole(path)
+    except Exception as error:
+        reason = str(error) if type(error) is ValueError else type(error).__name__
+        raise DamagedCheckpoint(f"{path} can't be read ({reason}): delete it or resume from another") from error
+
+
+def set_aside(paths: Iterable[Path]) -> dict[Path, Path]:
+    """Rename what is at `paths` to ``name.N.suffix``, with the first number that is free for all of them.
+
+    Returns:
+        The new path of each that was there.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / "model.pt").write_text("weights")
-    >>> set_aside(folder / "model.pt").name, set_aside(folder / "model.pt")
-    ('model.1.pt', None)
+    >>> for name in ("last.pt", "model.pt", "model.1.pt"):
+    ...     _ = (folder / name).write_text("weights")
+    >>> kept = set_aside([folder / "last.pt", folder / "model.pt", folder / "history.jsonl"])
+    >>> [path.name for path in kept.values()]
+    ['last.2.pt', 'model.2.pt']
     """
-    if not path.exists():
-        return None
+    found = [path for path in paths if path.exists()]
     number = 1
-    while (target := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
+    while any(_numbered(path, number).exists() for path in found):
         number += 1
-    return path.rename(target)
+    return {path: path.rename(_numbered(path, number)) for path in found}
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.stem}.{number}{path.suffix}")

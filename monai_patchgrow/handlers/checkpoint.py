@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import ignite.distributed as idist
-import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from torch import nn
 
-from monai_patchgrow.data.whole_files import save_whole, set_aside
+from monai_patchgrow.data.whole_files import DamagedCheckpoint, load_checkpoint, save_whole, set_aside
 from monai_patchgrow.handlers.finite_output import count_odd_weights
 from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.handlers.serializable import loads_without_code, serializable_handlers
@@ -94,7 +93,12 @@ class ResumableRun:
         states = {name: thing.state_dict() for name, thing in objects.items()}
         spoiling = [name for name in self._handlers(engine) if not loads_without_code(name, states[name])]
         kept = {name: state for name, state in states.items() if name not in spoiling}
-        save_whole({**kept, "settings": self.settings}, self.path)
+        save_whole({**kept, "settings": self.settings}, self.path, previous=self.previous)
+
+    @property
+    def previous(self) -> Path:
+        """Where the checkpoint before is kept."""
+        return self.path.with_name(f"{self.path.stem}.previous{self.path.suffix}")
 
     def _all_objects(self, engine: Engine) -> dict[str, Any]:
         """The named objects, the handlers with a state, and the engine's scaler where it has one."""
@@ -122,10 +126,8 @@ class ResumableRun:
             return
         if self.resume:
             _logger.warning("nothing to resume at %s: starts from the beginning", self.path)
-        for output in (self.path, *self.outputs):
-            kept = set_aside(output)
-            if kept is not None:
-                _logger.warning("an earlier run's %s is kept as %s", output.name, kept)
+        for output, kept in set_aside([self.path, self.previous, *self.outputs]).items():
+            _logger.warning("an earlier run's %s is kept as %s", output.name, kept)
 
     def check(self, engine: Engine) -> None:
         """Raise, before `engine` starts, what resuming it would raise; see the class."""
@@ -134,7 +136,7 @@ class ResumableRun:
 
     def _can_resume(self) -> bool:
         """Whether there is a checkpoint to resume from, as all ranks see it."""
-        exists = self.path.exists()
+        exists = self.path.exists() or self.previous.exists()
         if self.resume and idist.get_world_size() > 1:
             seen: Any = idist.all_gather(int(exists))
             if len(set(seen)) > 1:
@@ -145,18 +147,26 @@ class ResumableRun:
         return self.resume and exists
 
     def _load(self, engine: Engine) -> None:
-        checkpoint = self._read(engine)
+        path, checkpoint = self._read(engine)
+        if path != self.path and idist.get_rank() == 0:
+            for kept in set_aside([self.path]).values():  # or the next checkpoint would put it in the good one's place
+                _logger.warning("the damaged checkpoint is kept as %s", kept)
         # A scaler is made when the run starts; a run without AMP has none to leave, one in bfloat16 an empty one.
         objects = {name: thing for name, thing in self._all_objects(engine).items() if checkpoint.get(name)}
         Checkpoint.load_objects({**objects, "trainer": engine}, checkpoint)
-        _logger.info("resumed after epoch %d from %s", engine.state.epoch, self.path)
+        _logger.info("resumed after epoch %d from %s", engine.state.epoch, path)
 
-    def _read(self, engine: Engine) -> dict[str, Any]:
+    def _read(self, engine: Engine) -> tuple[Path, dict[str, Any]]:
+        """Return the newest checkpoint that is whole, and its path."""
         try:
-            checkpoint = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            reason = type(error).__name__
-            raise ValueError(f"{self.path} can't be read ({reason}): delete it or resume from another") from error
+            return self.path, self._check_content(load_checkpoint(self.path), engine)
+        except DamagedCheckpoint as error:
+            if not self.previous.exists():
+                raise
+            _logger.warning("%s: resumes from the one before, %s", error, self.previous)
+        return self.previous, self._check_content(load_checkpoint(self.previous), engine)
+
+    def _check_content(self, checkpoint: Any, engine: Engine) -> dict[str, Any]:
         names = set(checkpoint) if isinstance(checkpoint, Mapping) else set()
         missing = sorted({*self.objects, "trainer"} - names)
         if missing:
@@ -169,7 +179,7 @@ class ResumableRun:
                     f"{self.path} is of a run with {name} {saved.get(name)}, this one has {value}: give both the same"
                 )
         self._check_weights(checkpoint)
-        return checkpoint
+        return dict(checkpoint)
 
     def _check_weights(self, checkpoint: Mapping[str, Any]) -> None:
         for name, network in self.objects.items():

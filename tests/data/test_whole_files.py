@@ -131,7 +131,14 @@ def test_others_may_read_the_folder(tmp_path):
 def test_what_is_set_aside_gets_the_first_free_number(tmp_path):
     (tmp_path / "last.1.pt").write_text("first run")
     (tmp_path / "last.pt").write_text("second run")
-    assert set_aside(tmp_path / "last.pt").name == "last.2.pt"
+    assert set_aside([tmp_path / "last.pt"]) == {tmp_path / "last.pt": tmp_path / "last.2.pt"}
+
+
+def test_what_one_run_wrote_gets_one_number(tmp_path):
+    for name in ("last.pt", "model.pt", "last.1.pt", "model.1.pt", "model.2.pt"):
+        (tmp_path / name).write_text(name)
+    kept = set_aside(tmp_path / name for name in ("last.pt", "model.pt", "history.jsonl"))
+    assert [path.name for path in kept.values()] == ["last.3.pt", "model.3.pt"]
 
 
 def test_nobody_else_renames_or_makes_temporary_files():

@@ -92,9 +92,15 @@ def test_best_metric_is_saved_as_a_number(path):
     assert load(path)["best_metric"] == {"metric": 0.5, "epoch": 1}
 
 
-def test_folder_of_the_checkpoint_holds_nothing_else(path):
+def names_beside(path):
+    return sorted(file.name for file in path.parent.iterdir())
+
+
+def test_folder_of_the_checkpoint_holds_it_and_the_one_before(path):
     Run(path).run()
-    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+    assert names_beside(path) == ["last.previous.pt", "last.pt"]
+    iterations = [load(path.with_name(name))["trainer"]["iteration"] for name in ("last.previous.pt", "last.pt")]
+    assert iterations[1] - iterations[0] == EPOCH_LENGTH
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
@@ -112,7 +118,7 @@ def test_write_that_fails_half_way_leaves_a_whole_file(path, monkeypatch, epoch)
     with pytest.raises(OSError, match="No space left"):
         run.run(max_epochs=4)
     assert load(path)["trainer"]["iteration"] == epoch * EPOCH_LENGTH
-    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+    assert names_beside(path) == ["last.previous.pt", "last.pt"][2 - epoch :]
 
 
 # resuming
@@ -242,10 +248,42 @@ def test_file_that_is_no_checkpoint_is_refused(path, content):
     assert refusal(path).startswith(f"{path} can't be read (")
 
 
-def test_checkpoint_that_is_cut_off_is_refused(path):
-    Run(path).run()
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_checkpoint_that_is_cut_off_is_refused_where_there_is_no_other(path):
+    Run(path).run(max_epochs=1)
     path.write_bytes(path.read_bytes()[:-100])
     assert "can't be read" in refusal(path)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_resumed_from(path, tmp_path, caplog):
+    unbroken = Run(tmp_path / "unbroken.pt").run(max_epochs=4)
+    Run(path).run(max_epochs=4, stop_after=3)
+    damage(path)
+    resumed = Run(path, resume=True).run(max_epochs=4)
+    assert resumed.epochs == [3, 3, 4, 4]
+    assert torch.equal(resumed.network.weight, unbroken.network.weight)
+    assert f"{path} can't be read (its bytes are not those that were written (SHA-256))" in caplog.text
+    assert f"resumes from the one before, {path.with_name('last.previous.pt')}" in caplog.text
+    assert names_beside(path) == ["last.1.pt", "last.previous.pt", "last.pt"]
+
+
+def test_a_run_that_died_between_two_renames_is_resumed(path):
+    Run(path).run(max_epochs=4, stop_after=2)
+    path.rename(path.with_name("last.previous.pt"))
+    assert set(Run(path, resume=True).run(max_epochs=4).epochs) == {3, 4}
+
+
+def test_two_damaged_checkpoints_are_refused(path):
+    Run(path).run(max_epochs=2)
+    damage(path)
+    damage(path.with_name("last.previous.pt"))
+    with pytest.raises(ValueError, match=r"last\.previous\.pt can't be read \(its bytes are not those that were"):
+        Run(path, resume=True).run()
 
 
 def test_checkpoint_with_code_in_it_is_refused(path):
@@ -305,7 +343,7 @@ def test_a_run_that_goes_on_in_the_same_process_keeps_its_checkpoint(path):
     run = Run(path).run(max_epochs=2)
     run.run(max_epochs=4)
     assert run.epochs == [1, 1, 2, 2, 3, 3, 4, 4]
-    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+    assert names_beside(path) == ["last.previous.pt", "last.pt"]
 
 
 # handlers with a state
@@ -497,7 +535,7 @@ def test_a_rank_above_0_sets_nothing_aside(path, monkeypatch):
     Run(path).run()
     monkeypatch.setattr("ignite.distributed.get_rank", lambda: 1)
     Run(path).run()
-    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+    assert names_beside(path) == ["last.previous.pt", "last.pt"]
 
 
 def test_a_checkpoint_that_only_some_ranks_see_is_refused(path, monkeypatch):

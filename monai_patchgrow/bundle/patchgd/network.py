@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import nn
 
 from monai_patchgrow.bundle.one_line import one_line_config_errors
+from monai_patchgrow.data.whole_files import load_whole
 from monai_patchgrow.handlers.finite_output import count_odd_weights
 from monai_patchgrow.networks.encoders.by_name import backbone
 from monai_patchgrow.networks.heads.by_name import classification_head
@@ -67,7 +67,7 @@ def load_weights(network: nn.Module, *, ckpt_path: str) -> None:
             )
         device = next(iter(network.state_dict().values())).device
         try:
-            network.load_state_dict(torch.load(ckpt_path, map_location=device, weights_only=True))
+            network.load_state_dict(load_whole(ckpt_path, map_location=device))
         except OSError as error:
             raise ValueError(f"ckpt_path: {ckpt_path} can't be opened ({error.strerror})") from error
         except Exception as error:  # of many kinds: unpickling, zip, key and shape errors

@@ -25,6 +25,7 @@ from monai_patchgrow.data.loading.available_memory import available_bytes
 from monai_patchgrow.data.loading.fingerprint import fingerprint
 from monai_patchgrow.files import whole_file
 from monai_patchgrow.internals.monai import PreparedDataset
+from monai_patchgrow.sealed_files import check_seal, seal
 
 __all__ = ["PreprocessedDataset"]
 
@@ -102,7 +103,7 @@ class PreprocessedDataset(PreparedDataset):
     def _prepare(self) -> None:
         self._files = [self.cache_dir / _file_name(item, self.transform_hash) for item in self.data]
         indices = {file: index for index, file in enumerate(self._files)}
-        missing = [index for file, index in indices.items() if _load(file) is None]
+        missing = [index for file, index in indices.items() if _load(file, check=True) is None]
         if missing:
             self._make_all(missing)
         self.total_bytes = sum(file.stat().st_size for file in indices)
@@ -137,7 +138,7 @@ class PreprocessedDataset(PreparedDataset):
     def _make(self, index: int) -> str | None:
         """Preprocess one case, unless another run has by now; returns what went wrong."""
         file, item = self._files[index], self.data[index]
-        if _load(file, warn=False) is not None:
+        if _load(file, warn=False, check=True) is not None:
             return None
         try:
             made = convert_to_tensor(self.apply_deterministic(deepcopy(item)), convert_numeric=False, track_meta=False)
@@ -159,9 +160,11 @@ class PreprocessedDataset(PreparedDataset):
         return self.apply_random(_map_leaves(self._items[file], lambda leaf: leaf))
 
 
-def _load(file: Path, *, mmap: bool = True, warn: bool = True) -> Any:
-    """The item in a file, None where there is none or it is broken."""
+def _load(file: Path, *, mmap: bool = True, warn: bool = True, check: bool = False) -> Any:
+    """The item in a file, None where there is none or it is broken; `check` reads all of it, and finds damage too."""
     try:
+        if check:
+            check_seal(file)
         return torch.load(file, map_location="cpu", mmap=mmap, weights_only=True)
     except Exception as error:  # of many types: it depends on where a file breaks off
         if warn and file.exists():
@@ -175,7 +178,8 @@ def _save(item: Any, file: Path) -> str | None:
         with whole_file(file) as temporary:
             with temporary.open("xb") as stream:
                 torch.save(item, stream)
-            if _load(temporary, warn=False) is None:
+            seal(temporary)
+            if _load(temporary, warn=False, check=True) is None:
                 raise OSError("it can't be read back")
     except (OSError, RuntimeError) as error:
         return f"{file.parent}: can't write {file.name} ({error}): is the disk full, or the folder read-only?"

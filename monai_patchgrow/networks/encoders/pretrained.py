@@ -14,6 +14,7 @@ from monai.utils import optional_import
 from torch import Tensor, nn
 
 from monai_patchgrow.internals.torch import Convolution
+from monai_patchgrow.sealed_files import check_seal
 
 __all__ = ["PretrainedReport", "load_pretrained"]
 
@@ -134,6 +135,10 @@ def _read_file(path: Path) -> Any:
             return load_file(path)
         except safetensors_error as error:
             raise ValueError(f"{path} can't be read: it is no .safetensors file, or not the whole one") from error
+    try:
+        check_seal(path)
+    except ValueError as error:
+        raise ValueError(f"{path} can't be read: {error}") from None
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:

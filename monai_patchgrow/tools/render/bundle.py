@@ -46,6 +46,7 @@ _CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not i
         "internals.torch": "torch_internals",
         "networks.surgery.single_voxel_norm": "single_voxel_norm",
         "schedules.arguments": "arguments",
+        "sealed_files": "sealed_files",
     }
 )
 _PARTS = "parts"  # what templates include: no files of a bundle
