@@ -65,5 +65,5 @@ def arm_settings(
     settings = {**ARMS[plain], "mirror_axes": [axis for axis in range(3) if axis != skipped]}
     if share := settings.pop(_START, None):
         axes = zip(patch_size, total_stride, strict=True)
-        settings[f"schedule#{_START}"] = [max(1, -int(-size * share // stride)) * stride for size, stride in axes]
+        settings[_START] = [max(1, -int(-size * share // stride)) * stride for size, stride in axes]
     return settings

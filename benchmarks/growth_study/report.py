@@ -41,7 +41,7 @@ def report_lines(cells: Cells) -> list[str]:
 
 
 def draw(cells: Cells, path: Path, *, title: str) -> Path:
-    """Draw Dice at the end over the seconds and over the iterations that runs were planned for."""
+    """Draw Dice over the seconds and over the iterations that runs were planned for, and on the way there."""
     figure = new_figure(10, 4.2)
     left, right = figure.subplots(1, 2, sharey=True)
     for number, arm in enumerate(_arms(cells)):
@@ -49,13 +49,16 @@ def draw(cells: Cells, path: Path, *, title: str) -> Path:
         for axes, positions in ((left, [c.budget for c in row]), (right, [c.runs[0]["iterations"] for c in row])):
             means = np.array([cell.mean for cell in row])
             spread = np.abs([[c.mean - c.dice.min() for c in row], [c.dice.max() - c.mean for c in row]])
-            axes.errorbar(positions, means, yerr=spread, fmt="o-", ms=4, capsize=3, color=f"C{number}", label=arm)
-    left.set(xlabel="seconds planned for, 2 cores (calibrated)", ylabel="mean Dice at the end, validation")
+            axes.errorbar(positions, means, yerr=spread, fmt="o--", ms=4, capsize=3, color=f"C{number}", label=arm)
+        for run in (run for cell in row for run in cell.runs):
+            way = [(one["calibrated_seconds"], one["dice"]["mean"]) for one in run["validations"]]
+            left.plot(*zip(*way, strict=True), lw=0.8, alpha=0.5, color=f"C{number}")
+    left.set(xlabel="seconds of training on 2 cores (calibrated)", ylabel="mean Dice, validation")
     right.set(xlabel="iterations planned for", xscale="log")
     for axes in (left, right):
         axes.grid(alpha=0.3)
     right.legend(loc="lower right", fontsize=8)
-    figure.suptitle(f"{title}: mean, lowest and highest of the seeds")
+    figure.suptitle(f"{title}: points at the end of each plan (mean, lowest, highest seed), lines on the way there")
     return save_png(figure, path)
 
 

@@ -70,7 +70,7 @@ class StudyTask:
         config = json.loads((self.bundle(work) / "configs" / "train.json").read_text())
         names = ("patch_size", "total_stride", "batch_size", "axis_order", "curriculum", *_PACING)
         keys = {**{name: config[name] for name in names}, **self.settings, **arm}
-        smallest = arm.get("schedule#smallest_patch")
+        smallest = arm.get("smallest_patch")
         return GrowthSchedule.plan(
             max_epochs=max_epochs, smallest_patch=smallest, **{name: keys[name] for name in names}
         )

@@ -203,6 +203,7 @@ def _check_network(network: nn.Module, settings: SegmentationSettings) -> None:
             batch_size=settings.batch_size,
             max_epochs=settings.planned_epochs,
             curriculum=settings.curriculum,
+            smallest_patch=settings.smallest_patch,
             full_patch_share=settings.full_patch_share,
             stage_lengths=settings.stage_lengths,
             axis_order=settings.axis_order,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -20,18 +19,18 @@ from monai_patchgrow.bundle.plain_settings import (
     parse_switch,
 )
 from monai_patchgrow.bundle.segmentation_classes import parse_channels, parse_labels, parse_normalisation
+from monai_patchgrow.bundle.segmentation_levels import parse_levels
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.arguments import Sizes, parse_int, parse_sizes
 from monai_patchgrow.transforms import AugmentationRecipe
 
-__all__ = ["SegmentationSettings", "halved_weights"]
+__all__ = ["SegmentationSettings"]
 
-_FEWEST_LEVELS = 3  # of MONAI's DynUNet
 _ID = MappingProxyType({"max_epochs": "train#trainer#max_epochs"})  # MONAI's consumers set it there
 _ORIENTATION = ({"L", "R"}, {"A", "P"}, {"I", "S"})
 _SWITCHES = ("resume", "verify_data", "trust_label_voxels", "channels_last", "compile", "augment", "batch_dice")
 _FOLDERS = ("dataset_dir", "output_dir", "ckpt_dir", "cache_dir")
-_PACING = ("curriculum", "full_patch_share", "stage_lengths")
+_PACING = ("curriculum", "smallest_patch", "full_patch_share", "stage_lengths")
 _COUNTS = ("batch_size", "max_epochs", "planned_epochs", "iterations_per_epoch", "val_interval")
 
 
@@ -50,6 +49,7 @@ class SegmentationSettings:
     ckpt_dir: str
     cache_dir: str
     curriculum: str
+    smallest_patch: Sizes | None
     full_patch_share: float | None
     stage_lengths: str
     patch_size: Sizes
@@ -105,7 +105,7 @@ class SegmentationSettings:
         parsed: dict[str, Any] = {name: parse_folder(raw[name], name=name) for name in _FOLDERS}
         parsed |= {name: parse_int(raw[name], name=name, minimum=1) for name in _COUNTS}
         parsed |= {name: parse_switch(raw[name], name=name) for name in _SWITCHES} | _plan(raw)
-        return cls(**{**parsed, **_network(raw), **_data(raw), **_machine(raw)})
+        return cls(**{**parsed, **parse_levels(raw), **_data(raw), **_machine(raw)})
 
     @property
     def is_on_gpu(self) -> bool:
@@ -125,8 +125,10 @@ class SegmentationSettings:
     @property
     def resumed(self) -> dict[str, Any]:
         """What a run that is resumed must have in common with the one before, beside its epochs."""
+        smallest = None if self.smallest_patch is None else list(self.smallest_patch)
         names = ("fold", "batch_size", "full_patch_share", "stage_lengths")
-        return {"patch_size": list(self.patch_size), **{name: getattr(self, name) for name in names}}
+        values = {name: getattr(self, name) for name in names}
+        return {"patch_size": list(self.patch_size), "smallest_patch": smallest, **values}
 
     @property
     def outputs(self) -> list[str]:
@@ -137,83 +139,23 @@ class SegmentationSettings:
         return "\n".join(f"{field.name:25} {getattr(self, field.name)}" for field in fields(self))
 
 
-def halved_weights(num_levels: int) -> tuple[float, ...]:
-    """Weights of the decoder's levels, finest first: halved from one to the next, none for the coarsest.
-
-    Source: nnU-Net v2's default trainer.
-
-    Args:
-        num_levels: of the network.
-
-    >>> halved_weights(4)
-    (0.6666666666666666, 0.3333333333333333)
-    """
-    halves = [0.5**level for level in range(max(1, num_levels - 2))]
-    return tuple(half / sum(halves) for half in halves)
-
-
 def _plan(raw: Mapping[str, Any]) -> dict[str, Any]:
     """What stages and augmentation follow from."""
     names = ("patch_size", "total_stride", "batch_size", "axis_order", *_PACING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of merged stages, which comes with the schedule that is trained
         schedule = GrowthSchedule.plan(max_epochs=raw["planned_epochs"], **{name: raw[name] for name in names})
-    mirror_axes = parse_list(raw["mirror_axes"], name="mirror_axes")
+    mirror_axes, smallest = parse_list(raw["mirror_axes"], name="mirror_axes"), raw["smallest_patch"]
     AugmentationRecipe.nnunet(schedule.patch_size, mirror_axes=mirror_axes)
     return {
         **{name: raw[name] for name in _PACING},
+        "smallest_patch": smallest and parse_sizes(smallest, name="smallest_patch"),
         "patch_size": schedule.patch_size,
         "total_stride": parse_sizes(raw["total_stride"], name="total_stride"),
         "axis_order": tuple(raw["axis_order"]),
         "mirror_axes": mirror_axes,
         "learning_rate": parse_number(raw["learning_rate"], name="learning_rate", above=0),
     }
-
-
-def _network(raw: Mapping[str, Any]) -> dict[str, Any]:
-    axes = len(raw["patch_size"])
-    strides = _levels(raw, "strides", axes)
-    features = parse_list(raw["features"], name="features")
-    if len(features) != len(strides):
-        raise ValueError(f"features must have one entry per level ({len(strides)}), got {raw['features']}")
-    product = [math.prod(level[axis] for level in strides) for axis in range(axes)]
-    if list(raw["total_stride"]) != product:
-        raise ValueError(f"total_stride must be the product of the strides, {product}, got {raw['total_stride']}")
-    kernels = _levels(raw, "kernel_sizes", axes, num_levels=len(strides))
-    if not all(size % 2 for kernel in kernels for size in kernel):
-        raise ValueError(f"kernel_sizes must be odd, got {raw['kernel_sizes']}")
-    return {
-        "strides": strides,
-        "kernel_sizes": kernels,
-        "features": tuple(parse_int(number, name="features", minimum=1) for number in features),
-        "deep_supervision_weights": _weights(raw["deep_supervision_weights"], len(strides)),
-    }
-
-
-def _levels(raw: Mapping[str, Any], name: str, axes: int, *, num_levels: int | None = None) -> tuple[Sizes, ...]:
-    """Sizes per level of the network and axis."""
-    levels = tuple(parse_sizes(level, name=name) for level in parse_list(raw[name], name=name))
-    if len(levels) < _FEWEST_LEVELS or num_levels not in (None, len(levels)):
-        wanted = f"{_FEWEST_LEVELS} or more" if num_levels is None else num_levels
-        raise ValueError(f"{name} must have one entry per level ({wanted}), got {len(levels)}: {raw[name]}")
-    if any(len(level) != axes for level in levels):
-        raise ValueError(f"{name} must have {axes} axes on every level, as patch_size, got {raw[name]}")
-    return levels
-
-
-def _weights(value: Any, num_levels: int) -> tuple[float, ...]:
-    name = "deep_supervision_weights"
-    if value is None:
-        return halved_weights(num_levels)
-    weights = parse_list(value, name=name)
-    if not 1 <= len(weights) < num_levels:
-        raise ValueError(
-            f"{name} must have 1 to {num_levels - 1} entries, finest level first, for {num_levels} levels, got {value}"
-        )
-    weights = tuple(parse_number(weight, name=name, minimum=0) for weight in weights)
-    if weights[0] == 0:
-        raise ValueError(f"{name} must start with a number above 0, that of the output, got {value}")
-    return weights
 
 
 def _data(raw: Mapping[str, Any]) -> dict[str, Any]:

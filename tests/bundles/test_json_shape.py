@@ -40,7 +40,7 @@ def test_train_json_has_half_the_expressions_of_version_0_1(bundle):
     config = config_of(bundle / "configs" / "train.json")
     most = 39 if bundle.name.startswith("hippocampus") else 45
     assert len(list(expressions(config))) <= most
-    assert len(config) <= 61  # three more: trust_label_voxels, full_patch_share, stage_lengths
+    assert len(config) <= 62  # four more: trust_label_voxels, smallest_patch, full_patch_share, stage_lengths
 
 
 def test_settings_come_before_what_is_made_of_them():
