@@ -197,7 +197,7 @@ def _configuration(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     parent: Any = name
     while parent:
         if not isinstance(parent, str) or parent not in found:
-            raise ValueError(f"has no configuration {parent}, but {', '.join(map(shown, found))}")
+            raise ValueError(f"has no configuration {shown(parent)}, but {', '.join(map(shown, found))}")
         if parent in heirs:
             raise ValueError(f"inherits_from must not lead back to a configuration, got {shown([*heirs, parent])}")
         heirs.append(parent)
@@ -217,7 +217,7 @@ def _architecture(config: Mapping[str, Any], path: Any) -> dict[str, Any]:
         kind = str(architecture["network_class_name"]).rpartition(".")[2]
         arguments = dict(parse_object(architecture["arch_kwargs"], name="arch_kwargs"))
     if kind not in (_PLAIN, _RESIDUAL):
-        raise ValueError(f"a {kind} has no counterpart in MONAI: {_PLAIN} and {_RESIDUAL} do")
+        raise ValueError(f"a {shown(kind)} has no counterpart in MONAI: {_PLAIN} and {_RESIDUAL} do")
     if len(parse_list(arguments["strides"], name="strides")) > _MOST_LEVELS:
         raise ValueError(f"strides must have at most {_MOST_LEVELS} levels, got {len(arguments['strides'])}")
     if kind == _RESIDUAL:
@@ -236,6 +236,10 @@ def _former_architecture(config: Mapping[str, Any]) -> dict[str, Any]:
         parse_integer(config[key], name=key, maximum=_MOST_FEATURES)
         for key in ("UNet_base_num_features", "unet_max_num_features")
     )
-    strides = parse_list(config["pool_op_kernel_sizes"], name="pool_op_kernel_sizes")
+    axes = len(parse_list(config["patch_size"], name="patch_size"))
+    strides, kernels = (
+        parse_levels(config[key], name=key, axes=axes, maximum=_LARGEST_PATCH)
+        for key in ("pool_op_kernel_sizes", "conv_kernel_sizes")
+    )
     features = [min(most, base * 2**level) for level in range(min(len(strides), _MOST_LEVELS))]
-    return {"strides": strides, "features_per_stage": features, "kernel_sizes": config["conv_kernel_sizes"]}
+    return {"strides": strides, "features_per_stage": features, "kernel_sizes": kernels}

@@ -1,4 +1,4 @@
-"""A plan or dataset.json that is broken anywhere makes a bundle without foreign code, or one line; never a traceback."""
+"""A plan or dataset.json that is broken anywhere makes a bundle without foreign code, or one line: no traceback."""
 
 import copy
 import json
@@ -60,8 +60,8 @@ CLEAN = [  # the templates' branches that a broken figure can reach
 RENDERED = {}
 BROKEN = [
     None, True, False, "", "3", "$__import__('os').system('touch mark')", "@bundle_root", "%train.json#labels", "a\nb",
-    "\ud800", "\x00", [], {}, [[]], [1], [1, [2]], {"_target_": "os.system", "command": "touch mark"}, 0, -1, 1.5, 10**30,
-    -(10**30), 1e300, float("nan"), float("inf"), -float("inf"), 2**63, "x" * 1000,
+    "\ud800", "\x00", [], {}, [[]], [1], [1, [2]], {"_target_": "os.system", "command": "touch mark"}, 0, -1, 1.5,
+    10**30, -(10**30), 1e300, float("nan"), float("inf"), -float("inf"), 2**63, "x" * 1000,
 ]  # fmt: skip
 
 
@@ -150,9 +150,7 @@ def test_broken_plans(tmp_path, clean):
 @pytest.mark.filterwarnings("ignore:max_epochs=1000 is fewer")
 def test_broken_data_sets(tmp_path, clean):
     generator = random.Random(71)
-    outcomes = [
-        outcome(tmp_path, PLANS[0], broken(DATASETS[number % 2], generator), clean) for number in range(200)
-    ]
+    outcomes = [outcome(tmp_path, PLANS[0], broken(DATASETS[number % 2], generator), clean) for number in range(200)]
     refused = [line for line in outcomes if line is not None]
     assert 100 < len(refused) < 200
 
