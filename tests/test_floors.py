@@ -15,6 +15,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "monai_patchgrow"
 FLOORS = {
     "anisotropy": 0,
+    "csv_cells": 0,
     "files": 0,
     "sealed_files": 0,
     "schedules": 0,

@@ -11,6 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
+from monai_patchgrow.csv_cells import text_cell
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.files import put_in_place
 
@@ -29,6 +30,8 @@ class PredictionTable:
 
     A row is written as soon as its image is done, to ``<file>.partial``, which takes the file's place when the run is
     done and there is a row: a run that ends early leaves its rows there, and an earlier run's table as it was.
+
+    A name that a spreadsheet would run stands behind a single quote (:func:`monai_patchgrow.csv_cells.text_cell`).
 
     MONAI's ClassificationSaver writes at the end of the run only, and neither labels nor names of columns.
 
@@ -74,8 +77,8 @@ class PredictionTable:
                     writer.writerow(["image", "prediction", *self._columns(len(scores))])
                 label = "" if output.get("label") is None else _written(float(output["label"]))
                 prediction = int(self.target.decode(logits))
-                predicted_class = [self.class_names[prediction]] if self._is_named else []
-                writer.writerow([name, prediction, *predicted_class, label, *scores])
+                predicted_class = [text_cell(self.class_names[prediction])] if self._is_named else []
+                writer.writerow([text_cell(name), prediction, *predicted_class, label, *scores])
                 self._rows += 1
 
     def _start(self) -> None:

@@ -144,7 +144,7 @@ def render_templates(folder: Path, values: Mapping[str, Any]) -> dict[str, str]:
         keep_trailing_newline=True,
         autoescape=False,  # no HTML is made
     )
-    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
+    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False, allow_nan=False)
     files = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)

@@ -9,6 +9,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_patchgrow.schedules.arguments import Sizes
+from monai_patchgrow.tools.render.config_text import parse_folder_name
+from monai_patchgrow.tools.render.dataset_names import parse_channels, parse_labels
+from monai_patchgrow.tools.render.plan_values import (
+    parse_bool,
+    parse_integer,
+    parse_levels,
+    parse_list,
+    parse_number,
+    parse_object,
+    shown,
+)
 from monai_patchgrow.tools.render.segmentation_plan import SCHEMES, SegmentationPlan
 
 __all__ = ["plan_of", "read_nnunet_plan"]
@@ -17,8 +29,14 @@ _logger = logging.getLogger(__name__)
 
 _PLAIN, _RESIDUAL = "PlainConvUNet", "ResidualEncoderUNet"
 _OURS = {"n_conv_per_stage": "2", "n_conv_per_stage_decoder": "2", "norm_op": "InstanceNorm", "nonlin": "LeakyReLU"}
-_MANY_LABELS = 20
 _SPACING_DIGITS = 5  # of a mm: nnU-Net's own figures carry the rounding errors of float32
+_INTENSITIES = "foreground_intensity_properties_per_channel"
+
+# Far beyond any plan: what is larger is a mistake, or made to exhaust a machine.
+_LARGEST_PATCH = 4096  # voxels per axis
+_LARGEST_KERNEL = 63
+_LARGEST_BATCH = _MOST_FEATURES = 65536
+_MOST_LEVELS = 20
 
 
 def read_nnunet_plan(
@@ -45,22 +63,21 @@ def read_nnunet_plan(
             has what a bundle can't have; labels that are regions or are ignored.
     """
     content, description = _read_json(plans), _read_json(dataset)
-    config = _configuration(content, configuration, plans)
-    swap = content.get("transpose_forward", [0, 1, 2])
-    if len(orientation) != 3 or sorted(swap) != [0, 1, 2]:
-        raise ValueError(f"{plans}: needs an orientation of three axes and their swap, got {orientation!r} and {swap}")
-    codes = "".join(orientation.upper()[2 - swap[2 - axis]] for axis in range(3))
+    channels, labels = parse_channels(description, dataset), parse_labels(description, dataset)
     try:
+        config = _configuration(content, configuration)
         return plan_of(
             {**config, **_architecture(config, plans)},
-            dataset=str(content["dataset_name"]),
-            channels=_channels(description, dataset),
-            labels=_labels(description, dataset),
-            intensities=content.get("foreground_intensity_properties_per_channel", {}),
-            orientation=codes,
+            dataset=parse_folder_name(content.get("dataset_name"), key="dataset_name"),
+            channels=channels,
+            labels=labels,
+            intensities=parse_object(content.get(_INTENSITIES, {}), name=_INTENSITIES),
+            orientation=_planned_orientation(orientation, content.get("transpose_forward", [0, 1, 2])),
         )
     except KeyError as error:
         raise ValueError(f"{plans}: no {error} in configuration {configuration}: is it a plan of nnU-Net v2?") from None
+    except ValueError as error:
+        raise ValueError(f"{plans}: {error}") from None
 
 
 def plan_of(
@@ -69,7 +86,7 @@ def plan_of(
     dataset: str,
     channels: Sequence[str],
     labels: Mapping[int, str],
-    intensities: Mapping[str, Mapping[str, float]],
+    intensities: Mapping[str, Any],
     orientation: str = "RAS",
 ) -> SegmentationPlan:
     """Make a plan of one configuration in nnU-Net's words and axis order.
@@ -82,26 +99,30 @@ def plan_of(
         labels: names by value.
         intensities: nnU-Net's figures of the foreground, by channel number.
         orientation: codes of MONAI's axes (x, y, z).
+
+    Raises:
+        ValueError: a figure that is no finite number of the rank and range that its key needs, or figures that don't
+            fit together.
+        KeyError: a key that is not there.
     """
-    spacing = [round(float(mm), _SPACING_DIGITS) for mm in config["spacing"]]
-    schemes = zip(config["normalization_schemes"], config["use_mask_for_norm"], strict=True)
+    patch = parse_list(config["patch_size"], name="patch_size")
+    sizes = [parse_integer(size, name="patch_size", maximum=_LARGEST_PATCH) for size in patch]
+    spacing = parse_list(config["spacing"], name="spacing", length=len(sizes))
+    features = parse_list(config["features_per_stage"], name="features_per_stage")
     return SegmentationPlan(
         dataset=dataset,
         channels=tuple(channels),
         labels={str(value): name for value, name in sorted(labels.items())},
-        patch_size=_mirror(config["patch_size"]),
-        spacing=_mirror(spacing),
-        normalisation=tuple(
-            _normalisation(scheme, masked=masked, figures=intensities.get(str(number), {}))
-            for number, (scheme, masked) in enumerate(schemes)
-        ),
-        strides=tuple(map(_mirror, config["strides"])),
-        kernel_sizes=tuple(map(_mirror, config["kernel_sizes"])),
-        features=tuple(config["features_per_stage"]),
-        batch_size=int(config["batch_size"]),
-        batch_dice=bool(config["batch_dice"]),
+        patch_size=_mirror(sizes),
+        spacing=_mirror([round(float(parse_number(mm, name="spacing", above=0)), _SPACING_DIGITS) for mm in spacing]),
+        normalisation=_normalisations(config, intensities),
+        strides=_levels(config, "strides", axes=len(sizes), maximum=_LARGEST_PATCH),
+        kernel_sizes=_levels(config, "kernel_sizes", axes=len(sizes), maximum=_LARGEST_KERNEL),
+        features=tuple(parse_integer(width, name="features_per_stage", maximum=_MOST_FEATURES) for width in features),
+        batch_size=parse_integer(config["batch_size"], name="batch_size", maximum=_LARGEST_BATCH),
+        batch_dice=parse_bool(config["batch_dice"], name="batch_dice"),
         orientation=orientation,
-        residual=bool(config["residual"]),
+        residual=parse_bool(config["residual"], name="residual"),
     )
 
 
@@ -110,85 +131,115 @@ def _mirror(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(reversed(values))
 
 
-def _normalisation(scheme: str, *, masked: bool, figures: Mapping[str, float]) -> dict[str, Any]:
-    if scheme not in SCHEMES:
-        raise ValueError(f"normalisation {scheme} is none of nnU-Net's own: {', '.join(SCHEMES)}")
+def _levels(config: Mapping[str, Any], key: str, *, axes: int, maximum: int) -> tuple[Sizes, ...]:
+    return tuple(map(_mirror, parse_levels(config[key], name=key, axes=axes, maximum=maximum)))
+
+
+def _planned_orientation(stored: str, transpose_forward: Any) -> str:
+    """Codes of MONAI's axes, of which nnU-Net's are the mirrored and perhaps swapped ones."""
+    swap = parse_list(transpose_forward, name="transpose_forward", length=3)
+    swap = tuple(parse_integer(axis, name="transpose_forward", minimum=0, maximum=2) for axis in swap)
+    if len(stored) != 3 or sorted(swap) != [0, 1, 2]:
+        raise ValueError(f"needs an orientation of three axes and their swap, got {shown(stored)} and {swap}")
+    return "".join(stored.upper()[2 - swap[2 - axis]] for axis in range(3))
+
+
+def _normalisations(config: Mapping[str, Any], intensities: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """One entry per channel."""
+    schemes = parse_list(config["normalization_schemes"], name="normalization_schemes")
+    masks = parse_list(config["use_mask_for_norm"], name="use_mask_for_norm", length=len(schemes))
+    return tuple(
+        _normalisation(
+            scheme,
+            masked=parse_bool(masked, name="use_mask_for_norm"),
+            figures=intensities.get(str(number)),
+            name=f"{_INTENSITIES} of channel {number}",
+        )
+        for number, (scheme, masked) in enumerate(zip(schemes, masks, strict=True))
+    )
+
+
+def _normalisation(scheme: Any, *, masked: bool, figures: Any, name: str) -> dict[str, Any]:
+    if not isinstance(scheme, str) or scheme not in SCHEMES:
+        raise ValueError(f"normalisation {shown(scheme)} is none of nnU-Net's own: {', '.join(SCHEMES)}")
     if scheme == "CTNormalization":
-        clip = [figures["percentile_00_5"], figures["percentile_99_5"]]
-        return {"scheme": scheme, "clip": clip, "mean": figures["mean"], "std": figures["std"]}
+        given = parse_object(figures, name=name)
+        low, high, mean = (
+            parse_number(given.get(key), name=f"{key} in {name}")
+            for key in ("percentile_00_5", "percentile_99_5", "mean")
+        )
+        if low >= high:
+            raise ValueError(f"percentile_00_5 in {name} must be below percentile_99_5, got {low} and {high}")
+        std = parse_number(given.get("std"), name=f"std in {name}", above=0)
+        return {"scheme": scheme, "clip": [low, high], "mean": mean, "std": std}
     if scheme == "ZScoreNormalization":
-        return {"scheme": scheme, "masked_to_nonzero": bool(masked)}
+        return {"scheme": scheme, "masked_to_nonzero": masked}
     return {"scheme": scheme}
 
 
 def _read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"))  # some editors put a mark first
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: can't be read as JSON ({error})") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: must hold an object")
     return content
 
 
-def _configuration(content: Mapping[str, Any], name: str, path: Any) -> dict[str, Any]:
+def _configuration(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     """One configuration, with what it inherits."""
     found = content.get("configurations")
     if not isinstance(found, Mapping):
-        raise ValueError(f'{path}: no "configurations" in it: is it a plan of nnU-Net v2?')
-    if name not in found:
-        raise ValueError(f"{path}: has no configuration {name}, but {', '.join(found)}")
-    config = dict(found[name])
-    if parent := config.pop("inherits_from", None):
-        config = {**_configuration(content, parent, path), **config}
+        raise ValueError('no "configurations" in it: is it a plan of nnU-Net v2?')
+    config: dict[str, Any] = {}
+    heirs: list[str] = []
+    parent: Any = name
+    while parent:
+        if not isinstance(parent, str) or parent not in found:
+            raise ValueError(f"has no configuration {shown(parent)}, but {', '.join(map(shown, found))}")
+        if parent in heirs:
+            raise ValueError(f"inherits_from must not lead back to a configuration, got {shown([*heirs, parent])}")
+        heirs.append(parent)
+        config = {**parse_object(found[parent], name=f"configuration {shown(parent)}"), **config}
+        parent = parse_object(found[parent], name=parent).get("inherits_from")
     if config.get("previous_stage"):
-        raise ValueError(f"{path}: {name} refines what {config['previous_stage']} found, which no bundle does")
+        raise ValueError(f"{name} refines what {shown(config['previous_stage'])} found, which no bundle does")
     return config
 
 
 def _architecture(config: Mapping[str, Any], path: Any) -> dict[str, Any]:
     """The network's figures, from the key ``architecture`` or from the keys that plans had before it."""
     if "architecture" not in config:
-        base, most = config["UNet_base_num_features"], config["unet_max_num_features"]
-        strides = config["pool_op_kernel_sizes"]
-        features = [min(most, base * 2**level) for level in range(len(strides))]
-        kind, arguments = config["UNet_class_name"], {"strides": strides, "features_per_stage": features}
-        arguments["kernel_sizes"] = config["conv_kernel_sizes"]
+        kind, arguments = config["UNet_class_name"], _former_architecture(config)
     else:
-        kind = config["architecture"]["network_class_name"].rpartition(".")[2]
-        arguments = dict(config["architecture"]["arch_kwargs"])
+        architecture = parse_object(config["architecture"], name="architecture")
+        kind = str(architecture["network_class_name"]).rpartition(".")[2]
+        arguments = dict(parse_object(architecture["arch_kwargs"], name="arch_kwargs"))
     if kind not in (_PLAIN, _RESIDUAL):
-        raise ValueError(f"{path}: a {kind} has no counterpart in MONAI: {_PLAIN} and {_RESIDUAL} do")
+        raise ValueError(f"a {shown(kind)} has no counterpart in MONAI: {_PLAIN} and {_RESIDUAL} do")
+    if len(parse_list(arguments["strides"], name="strides")) > _MOST_LEVELS:
+        raise ValueError(f"strides must have at most {_MOST_LEVELS} levels, got {len(arguments['strides'])}")
     if kind == _RESIDUAL:
         _logger.warning("%s: a bundle's DynUNet has one residual block per level, nnU-Net's encoder more", path)
     for name in _OURS.keys() & arguments.keys():
         parts = arguments[name] if isinstance(arguments[name], list) else [arguments[name]]
         if not all(_OURS[name] in str(part) for part in parts):
-            _logger.warning("%s: a bundle's DynUNet has %s %s, the plan %s", path, name, _OURS[name], arguments[name])
+            theirs = arguments[name] if isinstance(arguments[name], str) else shown(arguments[name])
+            _logger.warning("%s: a bundle's DynUNet has %s %s, the plan %s", path, name, _OURS[name], theirs)
     return {**arguments, "residual": kind == _RESIDUAL}
 
 
-def _channels(description: Mapping[str, Any], path: Any) -> list[str]:
-    names = description.get("channel_names", description.get("modality"))
-    if not isinstance(names, Mapping) or not names:
-        raise ValueError(f'{path}: needs "channel_names" (nnU-Net) or "modality" (Decathlon), a name by number')
-    if not all(str(number).isdecimal() for number in names):
-        raise ValueError(f'{path}: "channel_names" must be names by number, such as {{"0": "CT"}}, got {dict(names)}')
-    return [str(name) for _, name in sorted(names.items(), key=lambda pair: int(pair[0]))]
-
-
-def _labels(description: Mapping[str, Any], path: Any) -> dict[int, str]:
-    """Names by value; nnU-Net has values by name, the Decathlon the other way round."""
-    labels = description.get("labels")
-    if not isinstance(labels, Mapping) or not labels:
-        raise ValueError(f'{path}: needs "labels", such as {{"background": 0, "spleen": 1}}')
-    if "ignore" in labels or any(isinstance(value, list) for value in labels.values()):
-        raise ValueError(f"{path}: labels that are regions, or ignored, are not supported: give one value per class")
-    by_name = all(isinstance(value, int) for value in labels.values())  # nnU-Net's way
-    pairs = [(str(one), str(two)) for two, one in labels.items()] if by_name else list(labels.items())
-    if {value for value, _ in pairs} != set(map(str, range(len(pairs)))):
-        values = ", ".join(value for value, _ in pairs)
-        raise ValueError(f"{path}: labels must be numbered 0, 1, 2, ... without gaps, got {values}")
-    if len(pairs) > _MANY_LABELS:
-        _logger.warning("%s: %d labels: preprocessing takes some 16 bytes per voxel and label", path, len(pairs))
-    return {int(value): name for value, name in pairs}
+def _former_architecture(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a plan that has no key ``architecture``, under the names that are in it."""
+    base, most = (
+        parse_integer(config[key], name=key, maximum=_MOST_FEATURES)
+        for key in ("UNet_base_num_features", "unet_max_num_features")
+    )
+    axes = len(parse_list(config["patch_size"], name="patch_size"))
+    strides, kernels = (
+        parse_levels(config[key], name=key, axes=axes, maximum=_LARGEST_PATCH)
+        for key in ("pool_op_kernel_sizes", "conv_kernel_sizes")
+    )
+    features = [min(most, base * 2**level) for level in range(min(len(strides), _MOST_LEVELS))]
+    return {"strides": strides, "features_per_stage": features, "kernel_sizes": kernels}

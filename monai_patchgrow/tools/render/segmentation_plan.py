@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from monai_patchgrow.anisotropy import separate_axis
 from monai_patchgrow.schedules.arguments import Sizes
+from monai_patchgrow.tools.render.config_text import parse_folder_name, parse_name
 
 __all__ = ["SCHEMES", "SegmentationPlan"]
 
@@ -78,10 +78,10 @@ class SegmentationPlan:
                 raise ValueError(f"patch_size must be a multiple of total_stride on every axis, got {what}")
 
     def _check_names(self) -> None:
-        for name in (self.dataset, *self.channels, *self.labels.values()):
-            # MONAI's config parser would evaluate them, and has no escape.
-            if re.match(r"[$@%]", name) or re.search(r"[@%](#|::)", name) or not name.isprintable() or "|" in name:
-                raise ValueError(f"names must not start with $, @ or %, nor hold a | or a line's end, got {name!r}")
+        parse_folder_name(self.dataset, key="dataset")
+        for key, names in (("channels", self.channels), ("labels", self.labels.values())):
+            for name in names:
+                parse_name(name, key=key)
         if len(self.labels) > _MOST_LABELS:
             raise ValueError(f"labels must be at most {_MOST_LABELS}, which 8 bits hold, got {len(self.labels)}")
         if sorted(map(str.upper, self.orientation), key=_CODES.find) not in _ORIENTATIONS:

@@ -106,16 +106,35 @@ def test_hidden_and_other_files_are_no_images(task_dir):
     assert len(read_task(task_dir).cases) == 12
 
 
-def test_files_that_dataset_json_names_may_lie_anywhere(task_dir, tmp_path, monkeypatch):
+def test_files_that_dataset_json_names_may_lie_anywhere(task_dir, tmp_path):
     shutil.move(task_dir / "imagesTr", tmp_path / "elsewhere")
-    monkeypatch.setenv("SCANS", str(tmp_path / "elsewhere"))
-    images = ["$SCANS/phantom_004_0000.nii.gz", "../elsewhere/phantom_004_0001.nii.gz"]
+    images = [f"{tmp_path}/elsewhere/phantom_004_0000.nii.gz", "../elsewhere/phantom_004_0001.nii.gz"]
     entry = {"images": images, "label": "labelsTr/phantom_004.nii.gz"}
     change_json(task_dir, dataset={"second": entry, "first": entry}, numTraining=2)
     task = read_task(task_dir)
     verify_cases(task)
     assert names(task.cases) == ["first", "second"]
     assert task.cases[0].images[0] == tmp_path / "elsewhere/phantom_004_0000.nii.gz"
+
+
+@pytest.mark.parametrize("written", ["$SECRET", "${SECRET}", "images/$SECRET"])
+def test_the_environment_is_not_expanded(task_dir, monkeypatch, written):
+    monkeypatch.setenv("SECRET", "swordfish")
+    entry = {"images": [f"{written}/a_0000.nii.gz", "b.nii.gz"], "label": "c.nii.gz"}
+    change_json(task_dir, dataset={"a": entry}, numTraining=1)
+    message = error_of(task_dir)
+    assert message.startswith(f"{task_dir}/dataset.json: \"dataset\" names '{written}/a_0000.nii.gz' for case a")
+    assert "variables of the environment are not expanded" in message
+    assert "swordfish" not in message
+
+
+def test_a_file_may_have_a_dollar_sign_in_its_name(task_dir, monkeypatch):
+    monkeypatch.setenv("SECRET", "swordfish")
+    path = task_dir / "imagesTr" / "phantom_004_0000.nii.gz"
+    path.rename(path.with_name("$SECRET.nii.gz"))
+    images = ["imagesTr/$SECRET.nii.gz", "imagesTr/phantom_004_0001.nii.gz"]
+    change_json(task_dir, dataset={"a": {"images": images, "label": "labelsTr/phantom_004.nii.gz"}}, numTraining=1)
+    assert read_task(task_dir).cases[0].images[0].name == "$SECRET.nii.gz"
 
 
 # computed once with scikit-learn's KFold(5, shuffle=True, random_state=12345)

@@ -1,8 +1,10 @@
 """The table of predictions has a row per image."""
 
+import csv
+
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 
 from monai_patchgrow.data import DataError
 from monai_patchgrow.handlers import PredictionTable
@@ -95,3 +97,21 @@ def test_what_is_no_number_is_no_class(tmp_path, kind, value):
     with pytest.raises(DataError, match=r"^a: the network's output is NaN or infinite$"):
         run(tmp_path / "t.csv", kind, preds=[[value] if kind == "value" else [0.0, value]], num_classes=3)
     assert not (tmp_path / "t.csv").exists()
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_a_spreadsheet_runs_no_name(tmp_path, start):
+    name = f'{start}HYPERLINK("http://x")'
+    table = PredictionTable(tmp_path / "t.csv", ImageTarget("classes", 2), class_names=[name, "b"])
+    engine = Engine(lambda engine, batch: [{"pred": torch.tensor([50.0, -50.0]), "label": None}])
+    table.attach(engine)
+    engine.add_event_handler(Events.ITERATION_STARTED, lambda engine: setattr(engine.state, "batch", [{"name": name}]))
+    engine.run([0])
+    with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
+        header, row = list(csv.reader(file))
+    assert header == ["image", "prediction", "class", "label", f"p_{name}", "p_b"]
+    assert row == [f"'{name}", "0", f"'{name}", "", "1", "0"]
+
+
+def test_a_negative_value_stays_a_number(tmp_path):
+    assert run(tmp_path / "t.csv", "value", preds=[[-0.75]])[1].split(",")[3] == "-0.75"

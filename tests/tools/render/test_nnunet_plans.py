@@ -134,14 +134,14 @@ def test_residual_encoder(read, caplog):
 @pytest.mark.parametrize(
     ("plans", "message"),
     [
-        ({"configurations": {}}, "has no configuration 3d_fullres"),
+        ({"configurations": {}}, "has no configuration '3d_fullres'"),
         ({"modality": {}}, 'no "configurations" in it: is it a plan of nnU-Net v2'),
-        (with_configuration(previous_stage="3d_lowres"), "refines what 3d_lowres found"),
-        (with_configuration(normalization_schemes=["Own", "Own"]), "normalisation Own is none of nnU-Net's own"),
+        (with_configuration(previous_stage="3d_lowres"), "refines what '3d_lowres' found"),
+        (with_configuration(normalization_schemes=["Own", "Own"]), "normalisation 'Own' is none of nnU-Net's own"),
         (with_configuration(patch_size=[16, 128, 60]), "got 60 on axis 0 .stride 8."),
         (
             with_configuration(architecture={"network_class_name": "x.Primus", "arch_kwargs": {}}),
-            "a Primus has no counterpart in MONAI",
+            "a 'Primus' has no counterpart in MONAI",
         ),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_missing_key_is_named(read):
     [
         ({"background": 0, "whole": [1, 2]}, "regions, or ignored, are not supported"),
         ({"background": 0, "ignore": 1}, "regions, or ignored, are not supported"),
-        ({"background": 0, "lesion": 2}, "without gaps, got 0, 2"),
+        ({"background": 0, "lesion": 2}, r"without gaps, got \[0, 2\]"),
     ],
 )
 def test_labels_that_make_no_bundle(read, labels, message):
