@@ -34,13 +34,14 @@ def labelled_cases(
         labels: the bundle's, name by value.
 
     Returns:
-        Items `{"image": path or [path per channel], "label": path, "name": name of the case}`.
+        Items `{"image": path or [path per channel], "label": path, "name": name of the case}`, with absolute paths.
 
     Raises:
         ValueError: a data set that can't be read, has other channels or labels, or no such fold.
     """
     try:
-        task = carried("decathlon").read_task(dataset_dir)
+        # A path that starts at the root is no formula to a spreadsheet that opens the table of metrics.
+        task = carried("decathlon").read_task(Path(dataset_dir).absolute())
         classes = carried("segmentation_classes")
         known = classes.parse_labels(labels)
         classes.check_classes(task, folder=str(dataset_dir), channels=classes.parse_channels(channels), labels=known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -105,7 +104,12 @@ def _parse_dataset(folder: Path, dataset: Any, channels: tuple[str, ...]) -> lis
             raise json_error(folder, f'"dataset" has no "images" (a list) and "label" for case {name}: {entry}')
         if len(files) != len(channels):
             raise json_error(folder, f'"dataset" names {len(files)} images for case {name}, one per channel are needed')
-        *paths, label = (folder / os.path.expandvars(str(file)) for file in (*files, entry["label"]))
+        for file in (*files, entry["label"]):
+            # nnU-Net expands it; here whoever wrote a dataset.json is not told what the environment holds.
+            if "$" in str(file) and not (folder / str(file)).is_file():
+                fault = "variables of the environment are not expanded, write the path out"
+                raise json_error(folder, f'"dataset" names {file!r} for case {name}, which is no file: {fault}')
+        *paths, label = (folder / str(file) for file in (*files, entry["label"]))
         cases.append(_make_case(name, paths, label, channels))
     return cases
 
