@@ -135,6 +135,7 @@ def test_validation_counts_each_case_once(runs):
 def test_only_the_first_rank_writes(runs):
     assert sorted(file.name for file in runs.two.output.glob("*[!0-9]*")) == [
         "history.jsonl",
+        "last.previous.pt",
         "last.pt",
         "model.pt",
         "result0.json",
