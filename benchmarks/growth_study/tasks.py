@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ _COMMON = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class StudyTask:
     """One data set and the settings that all of its runs share.
 
@@ -58,12 +60,7 @@ class StudyTask:
         """Folder of the task's bundle, rendered from nnU-Net's plan into `work` where this repository has none."""
         if self.name == "task04":
             return _ROOT / "bundles" / "hippocampus_segmentation_patchgrow"
-        folder = work / f"{self.name}_segmentation_patchgrow"
-        if not folder.exists():
-            plans, dataset = _PLANS / f"{self.folder}.json", self.data / "dataset.json"
-            plan = read_nnunet_plan(str(plans), str(dataset), configuration="3d_fullres", orientation="RAS")
-            write_bundle(render_bundle(plan, BundleCard.of(plan)), str(folder))
-        return folder
+        return _rendered(self, work)
 
     def schedule(self, work: Path, *, max_epochs: int, **arm: Any) -> GrowthSchedule:
         """Plan a run of this task under an arm's settings."""
@@ -92,6 +89,19 @@ class StudyTask:
             return {}
         target = f"{Path(__file__).stem}.{split_by_patient.__name__}"
         return {"split": {"_target_": target, "dataset_dir": "@dataset_dir", "fold": "@fold"}}
+
+
+@cache
+def _rendered(task: StudyTask, work: Path) -> Path:
+    """Render a task's bundle, unless it lies in `work` as it would be rendered now."""
+    folder = work / f"{task.name}_segmentation_patchgrow"
+    plans, dataset = _PLANS / f"{task.folder}.json", task.data / "dataset.json"
+    plan = read_nnunet_plan(str(plans), str(dataset), configuration="3d_fullres", orientation="RAS")
+    files = render_bundle(plan, BundleCard.of(plan))
+    if not all((folder / name).is_file() and (folder / name).read_text() == text for name, text in files.items()):
+        shutil.rmtree(folder, ignore_errors=True)
+        write_bundle(files, str(folder))
+    return folder
 
 
 def patient_of(case: str) -> str:
