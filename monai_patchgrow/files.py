@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["put_in_place", "whole_file", "whole_folder", "write_whole"]
+__all__ = ["clear_temporaries", "put_in_place", "whole_file", "whole_folder", "write_whole"]
+
+_DIGITS, _TEMPORARY = 12, ".tmp"  # of a temporary file's name, behind that of the file
 
 
 @contextmanager
@@ -25,12 +29,31 @@ def whole_file(path: Path) -> Iterator[Path]:
     >>> [path.name for path in folder.iterdir()]
     ['table.csv']
     """
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:_DIGITS]}{_TEMPORARY}")
     try:
         yield temporary
         put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear_temporaries(path: Path, *, older_than: float = 60.0) -> list[Path]:
+    """Delete what processes that were killed within a `whole_file` of this path left beside it.
+
+    Args:
+        path: of the file that they wrote.
+        older_than: seconds; what was changed since may be another process' that still writes.
+
+    Returns:
+        The files that were deleted.
+    """
+    left = []
+    for temporary in path.parent.glob(f"{glob.escape(path.name)}.{'[0-9a-f]' * _DIGITS}{_TEMPORARY}"):
+        with suppress(OSError):
+            if time.time() - temporary.stat().st_mtime > older_than:
+                temporary.unlink()
+                left.append(temporary)
+    return left
 
 
 def put_in_place(temporary: Path, path: Path) -> None:

@@ -13,6 +13,7 @@ from ignite.handlers import Checkpoint
 from torch import nn
 
 from monai_patchgrow.data.whole_files import DamagedCheckpoint, load_checkpoint, save_whole, set_aside
+from monai_patchgrow.files import clear_temporaries
 from monai_patchgrow.handlers.finite_output import count_odd_weights
 from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.handlers.serializable import loads_without_code, serializable_handlers
@@ -119,6 +120,9 @@ class ResumableRun:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self)
         if engine.state.epoch > 0:  # this very run, continued in its own process
             return
+        if idist.get_rank() == 0:
+            for path in (self.path, *self.outputs):
+                clear_temporaries(path)
         if self._can_resume():
             self._load(engine)
             return

@@ -1,6 +1,8 @@
 """ResumableRun and BestWeights: what they write, read back, set aside and refuse."""
 
 import logging
+import os
+import time
 
 import pytest
 import torch
@@ -276,6 +278,19 @@ def test_a_run_that_died_between_two_renames_is_resumed(path):
     Run(path).run(max_epochs=4, stop_after=2)
     path.rename(path.with_name("last.previous.pt"))
     assert set(Run(path, resume=True).run(max_epochs=4).epochs) == {3, 4}
+
+
+def test_what_a_killed_run_left_half_written_is_cleared(path):
+    path.parent.mkdir()
+    names = ["last.pt.0123456789ab.tmp", "last.pt.fedcba987654.tmp", "other.pt.0123456789ab.tmp", "last.pt.mine.tmp"]
+    for name in names:
+        (path.parent / name).write_bytes(b"half")
+    old = time.time() - 100
+    for name in ("last.pt.0123456789ab.tmp", "other.pt.0123456789ab.tmp", "last.pt.mine.tmp"):
+        os.utime(path.parent / name, (old, old))
+    Run(path).run(max_epochs=1)
+    # One is another's, one may still be written.
+    assert names_beside(path) == sorted(["last.pt", *names[1:]])
 
 
 def test_two_damaged_checkpoints_are_refused(path):
