@@ -16,6 +16,10 @@ __all__ = ["quickstart"]
 
 _ITERATIONS_PER_EPOCH = 20
 _VALIDATIONS = 6
+_ON_REAL_DATA = (
+    "on real data (MSD Task04): constant 0.485, efficiency 0.838 in the same 230 s; for as many iterations, in 0.43 of "
+    "the time, efficiency ends 0.025 lower: docs/explanation/time-and-dice.md"
+)
 
 
 def quickstart(
@@ -64,4 +68,4 @@ def quickstart(
         **quick_settings(task),
     )
     curves = shlex.join([str(Path(sys.executable).with_name("tensorboard")), "--logdir", str(folder)])
-    return f"{dice_table(runs)}\n\npicture: {folder / 'comparison.png'}\ncurves:  {curves}"
+    return f"{dice_table(runs)}\n\n{_ON_REAL_DATA}\npicture: {folder / 'comparison.png'}\ncurves:  {curves}"
