@@ -8,11 +8,11 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["clear_temporaries", "put_in_place", "whole_file", "whole_folder", "write_whole"]
+__all__ = ["clear_stale", "put_in_place", "temporaries_of", "whole_file", "whole_folder", "write_whole"]
 
 _DIGITS, _TEMPORARY = 12, ".tmp"  # of a temporary file's name, behind that of the file
 
@@ -37,23 +37,22 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def clear_temporaries(path: Path, *, older_than: float = 60.0) -> list[Path]:
-    """Delete what processes that were killed within a `whole_file` of this path left beside it.
+def temporaries_of(path: Path) -> list[Path]:
+    """The files that processes which were killed within a `whole_file` of this path left beside it."""
+    return list(path.parent.glob(f"{glob.escape(path.name)}.{'[0-9a-f]' * _DIGITS}{_TEMPORARY}"))
+
+
+def clear_stale(paths: Iterable[Path], *, older_than: float) -> None:
+    """Delete temporary files, but those that another process may still be writing.
 
     Args:
-        path: of the file that they wrote.
-        older_than: seconds; what was changed since may be another process' that still writes.
-
-    Returns:
-        The files that were deleted.
+        paths: of the files.
+        older_than: seconds since a file was changed.
     """
-    left = []
-    for temporary in path.parent.glob(f"{glob.escape(path.name)}.{'[0-9a-f]' * _DIGITS}{_TEMPORARY}"):
+    for path in paths:
         with suppress(OSError):
-            if time.time() - temporary.stat().st_mtime > older_than:
-                temporary.unlink()
-                left.append(temporary)
-    return left
+            if time.time() - path.stat().st_mtime > older_than:
+                path.unlink()
 
 
 def put_in_place(temporary: Path, path: Path) -> None:

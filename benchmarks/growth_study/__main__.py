@@ -39,7 +39,6 @@ from tasks import TASKS, StudyTask
 from monai_patchgrow.files import write_whole
 from monai_patchgrow.handlers.run_log import read_history
 from monai_patchgrow.networks import training_network
-from monai_patchgrow.tools.compare.compare import train as train_bundle
 
 _VALIDATIONS = 10
 
@@ -106,18 +105,14 @@ def _train_one(task: StudyTask, name: str, *, budget: int, seed: int, work: Path
     schedule = task.schedule(work, max_epochs=epochs, **arm)
     folder = work / task.name / path.stem
     shutil.rmtree(folder, ignore_errors=True)
-    train_bundle(
-        task.bundle(work),
-        dataset_dir=task.data,
-        output_dir=folder,
-        cache_dir=work / "preprocessed" / task.name,
+    task.train(
+        folder,
+        work,
         seed=seed,
         max_epochs=epochs,
         val_interval=max(1, epochs // _VALIDATIONS),
         iterations_per_epoch=ITERATIONS_PER_EPOCH,
-        num_workers=0,
-        verify_data=False,
-        **{**task.settings, **task.overrides(), **arm},
+        **arm,
         **{"validate#handlers": [{"_target_": "case_dice.CaseDice", "path": f"{folder.absolute()}/cases.jsonl"}]},
     )
     history = read_history(folder / "history.jsonl")

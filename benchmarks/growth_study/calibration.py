@@ -14,7 +14,6 @@ from tasks import StudyTask
 from monai_patchgrow.handlers.run_log import read_history
 from monai_patchgrow.schedules import GrowthSchedule, Stage
 from monai_patchgrow.schedules.arguments import format_size
-from monai_patchgrow.tools.compare.compare import train
 
 __all__ = ["ITERATIONS_PER_EPOCH", "calibrate", "cycling_schedule", "epochs_within", "planned_seconds", "seconds_at"]
 
@@ -34,23 +33,19 @@ def calibrate(task: StudyTask, work: Path, *, arms: Sequence[str], rounds: int) 
         {(size, stage.batch_size) for plan in plans for stage in plan.stages for size in _sizes(plan, stage)}
     )
     folder = work / "calibration" / task.name
-    train(
-        task.bundle(work),
-        dataset_dir=task.data,
-        output_dir=folder,
-        cache_dir=work / "preprocessed" / task.name,
+    task.train(
+        folder,
+        work,
         iterations_per_epoch=_BURST,
         max_epochs=len(sizes) * rounds,
         val_interval=len(sizes) * rounds,
-        num_workers=0,
-        verify_data=False,
         schedule={
             "_target_": f"{Path(__file__).stem}.{cycling_schedule.__name__}",
             "sizes": [[list(size), batch] for size, batch in sizes],
             "rounds": rounds,
             "plan": {"patch_size": "@patch_size", "total_stride": "@total_stride", "batch_size": "@batch_size"},
         },
-        **{**task.settings, **task.overrides(), "curriculum": "performance"},
+        curriculum="performance",
     )
     seconds: dict[str, list[float]] = {}
     for record in read_history(folder / "history.jsonl"):

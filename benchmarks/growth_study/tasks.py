@@ -15,6 +15,7 @@ from arms import arm_settings
 
 from monai_patchgrow.data import Case, read_task, split_cases
 from monai_patchgrow.schedules import GrowthSchedule
+from monai_patchgrow.tools.compare.compare import train
 from monai_patchgrow.tools.render.bundle import BundleCard, render_bundle, write_bundle
 from monai_patchgrow.tools.render.nnunet_plans import read_nnunet_plan
 
@@ -77,6 +78,18 @@ class StudyTask:
         full = self.schedule(work, max_epochs=1, curriculum="constant")
         sizes = {"patch_size": list(full.patch_size), "total_stride": list(full.total_stride)}
         return arm_settings(name, axis_of_direction=self.axis_of_direction, **sizes)
+
+    def train(self, folder: Path, work: Path, **settings: Any) -> None:
+        """Train the task's bundle into a folder, with further keys of train.json."""
+        train(
+            self.bundle(work),
+            dataset_dir=self.data,
+            output_dir=folder,
+            cache_dir=work / "preprocessed" / self.name,
+            num_workers=0,
+            verify_data=False,
+            **{**self.settings, **self.overrides(), **settings},
+        )
 
     def validation_cases(self) -> list[str]:
         """Names of the cases that are validated, in the order in which they are."""

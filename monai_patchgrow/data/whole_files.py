@@ -33,20 +33,19 @@ def save_whole(content: Mapping[str, Any], path: Path, *, previous: Path | None 
             path.replace(previous)
 
 
-def load_whole(path: str | os.PathLike[str], *, map_location: Any = "cpu", mmap: bool = False) -> Any:
+def load_whole(path: str | os.PathLike[str], *, map_location: Any = "cpu") -> Any:
     """``torch.load`` of tensors and plain values, once the file has proved to be as it was written.
 
     Args:
         path: of the file.
         map_location: device of the tensors.
-        mmap: map the tensors from the disk.
 
     Raises:
         ValueError: the file is damaged; in words that stand behind its name.
         Exception: whatever ``torch.load`` raises of a file that holds something else.
     """
     check_seal(path)
-    return torch.load(path, map_location=map_location, mmap=mmap, weights_only=True)
+    return torch.load(path, map_location=map_location, weights_only=True)
 
 
 class DamagedCheckpoint(ValueError):

@@ -13,7 +13,7 @@ from ignite.handlers import Checkpoint
 from torch import nn
 
 from monai_patchgrow.data.whole_files import DamagedCheckpoint, load_checkpoint, save_whole, set_aside
-from monai_patchgrow.files import clear_temporaries
+from monai_patchgrow.files import clear_stale, temporaries_of
 from monai_patchgrow.handlers.finite_output import count_odd_weights
 from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.handlers.serializable import loads_without_code, serializable_handlers
@@ -21,6 +21,8 @@ from monai_patchgrow.handlers.serializable import loads_without_code, serializab
 __all__ = ["BestWeights", "ResumableRun"]
 
 _logger = logging.getLogger(__name__)
+
+_STALE_SECONDS = 60  # of a half-written file that no running process writes any more
 
 
 class ResumableRun:
@@ -122,7 +124,7 @@ class ResumableRun:
             return
         if idist.get_rank() == 0:
             for path in (self.path, *self.outputs):
-                clear_temporaries(path)
+                clear_stale(temporaries_of(path), older_than=_STALE_SECONDS)
         if self._can_resume():
             self._load(engine)
             return

@@ -44,11 +44,6 @@ class Pacing:
         if self.stage_lengths not in STAGE_LENGTHS:
             raise ValueError(f"stage_lengths must be one of {', '.join(STAGE_LENGTHS)}, got {self.stage_lengths!r}")
 
-    @property
-    def is_the_papers(self) -> bool:
-        """Whether all stages are equally long, as in the papers."""
-        return self == Pacing()
-
     def full_epochs(self, *, num_stages: int, max_epochs: int) -> int:
         """Return the epochs on the full patch.
 

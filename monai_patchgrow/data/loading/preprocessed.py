@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from tqdm import tqdm
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.loading.available_memory import available_bytes
 from monai_patchgrow.data.loading.fingerprint import fingerprint
-from monai_patchgrow.files import whole_file
+from monai_patchgrow.files import clear_stale, whole_file
 from monai_patchgrow.internals.monai import PreparedDataset
 from monai_patchgrow.sealed_files import check_seal, seal
 
@@ -130,10 +128,7 @@ class PreprocessedDataset(PreparedDataset):
 
     def _clear_up(self) -> None:
         """Delete what runs left behind that were killed while they wrote."""
-        for file in self.cache_dir.glob("*.tmp"):
-            with suppress(OSError):
-                if time.time() - file.stat().st_mtime > _STALE_SECONDS:
-                    file.unlink()
+        clear_stale(self.cache_dir.glob("*.tmp"), older_than=_STALE_SECONDS)
 
     def _make(self, index: int) -> str | None:
         """Preprocess one case, unless another run has by now; returns what went wrong."""
