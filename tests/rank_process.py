@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import monai_patchgrow as patchgrow
 from monai_patchgrow import handlers, transforms
+from monai_patchgrow.bundle import ranks
 from monai_patchgrow.bundle.ranks import check_ranks, join_ranks, leave_ranks
 from monai_patchgrow.data import SeededDataLoader, cases_of_rank
 from monai_patchgrow.data.loading.rank_share import slice_of_rank
@@ -174,8 +175,21 @@ def train(
     }
 
 
+def dawdle(owner, name):
+    """Let rank 1 stay two seconds behind once it has called a function."""
+    function = getattr(owner, name)
+
+    def call(*args, **kwargs):
+        result = function(*args, **kwargs)
+        time.sleep(2 * idist.get_rank())
+        return result
+
+    setattr(owner, name, call)
+
+
 def differ(output):
-    """Ranks that were given different cases."""
+    """Ranks that were given different cases; rank 1 compares them late."""
+    dawdle(idist, "all_gather")
     cases = ["a.nii.gz"] * (3 + idist.get_rank())
     check_ranks(cases={"training cases": cases}, settings={"seed": 0})
 
@@ -229,6 +243,8 @@ def main():
     multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
+    if TASK == "join":  # noqa: F821
+        dawdle(ranks, "PeerWatch")
     join_ranks(timeout=300, batch_size=OPTIONS.pop("batch_size", None))  # noqa: F821
     result = globals()[TASK](output, **OPTIONS)  # noqa: F821
     leave_ranks()

@@ -37,11 +37,12 @@ class PeerWatch:
         self._thread = threading.Thread(target=self._watch, name="peer watch", daemon=True)
         self._thread.start()
 
-    def leave(self) -> None:
-        """Wait until all ranks leave."""
+    def leave(self, timeout: float | None = None) -> bool:
+        """Wait until all ranks leave, at most for ``timeout`` seconds; return whether they have."""
         self._leaving = True
         self._wake.set()
-        self._thread.join()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def fail(self) -> None:
         """Make way for the end of this process, which an error stopped; it comes even if the clean-up hangs."""

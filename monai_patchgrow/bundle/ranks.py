@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = ["check_ranks", "default_workers", "join_ranks", "leave_ranks"]
 
 _watch: PeerWatch | None = None
 _MOST_WORKERS = 8
+_SECONDS_TO_REFUSE = 5.0  # in which every rank finds the fault that one has found
 
 
 def join_ranks(*, timeout: float, batch_size: Any = None) -> None:
@@ -38,7 +40,7 @@ def join_ranks(*, timeout: float, batch_size: Any = None) -> None:
         SystemExit: any fault, with the line as its message.
     """
     global _watch
-    with one_line_errors():
+    with _refusing_together():
         if not isinstance(timeout, (int, float)) or timeout <= 0:
             raise ValueError(f"process_group_timeout must be a number of seconds above 0, got {timeout!r}")
         _connect(timedelta(seconds=timeout))
@@ -85,7 +87,7 @@ def check_ranks(
     ours = {name: [str(_files_of(item)) for item in items] for name, items in cases.items()}
     ours |= {name: [str(value)] for name, value in settings.items()}
     ranks: Any = [ours] if idist.get_world_size() == 1 else idist.all_gather(ours)
-    with one_line_errors():
+    with _refusing_together():
         for name, count in (divided or {}).items():
             if count < len(ranks):
                 raise ValueError(
@@ -101,6 +103,18 @@ def check_ranks(
 def default_workers() -> int:
     """Return how many loader processes a process of the run gets: half of its share of the cores, at most 8."""
     return min(_MOST_WORKERS, (os.cpu_count() or 1) // (2 * idist.get_nproc_per_node()))
+
+
+@contextmanager
+def _refusing_together() -> Iterator[None]:
+    """Turn an error into one line once the other ranks have come to theirs: whose peer is gone reports that instead."""
+    with one_line_errors():
+        try:
+            yield
+        except ValueError:
+            if _watch is not None and _watch.leave(_SECONDS_TO_REFUSE):
+                leave_ranks()
+            raise
 
 
 def _connect(timeout: timedelta) -> None:
