@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import fire
 
 from monai_patchgrow.bundle.one_line import one_line_errors
+from monai_patchgrow.files import write_whole
 from monai_patchgrow.schedules import GrowthSchedule
 
 __all__ = ["main"]
@@ -66,16 +68,40 @@ def phantom(directory: str, num_cases: int = 40, seed: int = 0) -> str:
     return str(write_phantom_task(directory, num_cases=num_cases, seed=seed))
 
 
-def verify_data(dataset_dir: str, trust_label_voxels: bool = False) -> str:
-    """Read every image and label of a Decathlon folder; the first fault is named, and the exit code is 1.
+def verify_data(
+    dataset_dir: str,
+    trust_label_voxels: bool = False,
+    num_classes: int | None = None,
+    headers_only: bool = False,
+    json: str | bool = False,
+    repair: str | None = None,
+    num_workers: int | None = None,
+) -> None:
+    """Find all that is wrong with a data set: file, rule, and what mends it; the exit code is 1 where there is a fault.
 
     Args:
-        dataset_dir: folder with dataset.json, imagesTr and labelsTr
+        dataset_dir: folder in the Decathlon's or nnU-Net's layout, or of labelled images
         trust_label_voxels: take labels of their image's shape as they are, whatever their headers say
+        num_classes: of labelled images; default: those that there are
+        headers_only: read headers, and no voxel
+        json: file that gets the result as JSON; without a name it is printed instead of the table
+        repair: folder, new or empty, that gets a copy in which what is harmless is mended, and is checked again
+        num_workers: processes; default: one per core, at most 8
     """
-    from monai_patchgrow.tools.verify_data import verify_data as verify
+    from monai_patchgrow.tools.verify_data import check_data, repair_data
 
-    return verify(dataset_dir, trust_label_voxels=trust_label_voxels)
+    options: dict[str, Any] = {"trust_label_voxels": trust_label_voxels, "num_classes": num_classes}
+    options |= {"headers_only": headers_only, "num_workers": num_workers}
+    report = check_data(str(dataset_dir), **options)
+    if repair is not None:
+        mended, report = repair_data(report, str(repair), **options)
+        if json is not True:
+            print("\n".join([f"{repair}: mended {len(mended)}", *(f"{fault} [{fault.rule}]" for fault in mended), ""]))
+    if isinstance(json, str):
+        write_whole(report.as_json() + "\n", Path(json))
+    print(report.as_json() if json is True else report.as_table())
+    if not report.is_sound:
+        raise SystemExit(1)
 
 
 def quickstart(

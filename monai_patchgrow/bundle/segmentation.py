@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import ignite.distributed as idist
 import torch
 from monai.utils import set_determinism
 from torch import nn
@@ -189,8 +190,9 @@ def _check_data(settings: SegmentationSettings) -> None:
     task = read_task(folder)
     check_classes(task, folder=folder, channels=settings.channels, labels=settings.labels)
     split_cases(task.cases, fold=settings.fold)
-    if settings.verify_data:
-        verify_cases(task, trust_label_voxels=settings.trust_label_voxels)
+    if settings.verify_data or idist.get_local_rank() == 0:
+        trust = settings.trust_label_voxels
+        verify_cases(task, trust_label_voxels=trust, headers_only=not settings.verify_data)
 
 
 def _check_network(network: nn.Module, settings: SegmentationSettings) -> None:

@@ -3,30 +3,90 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
+from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.data.tasks.faults import Fault
+from monai_patchgrow.data.tasks.task import JSON
+from monai_patchgrow.tools.verify.report import DataReport
 
-from monai_patchgrow.data import Case, read_task, verify_cases
-from monai_patchgrow.data.tasks.nifti_header import mm_per_unit
+__all__ = ["check_data", "repair_data", "verify_data"]
 
-__all__ = ["verify_data"]
+
+def check_data(
+    dataset_dir: str | os.PathLike[str],
+    *,
+    trust_label_voxels: bool = False,
+    num_classes: int | None = None,
+    headers_only: bool = False,
+    num_workers: int | None = None,
+) -> DataReport:
+    """Find all that is wrong with a data set: in Decathlon's or nnU-Net's layout, or of labelled images.
+
+    Args:
+        dataset_dir: folder with dataset.json; or with train.csv or labels.csv and images, or with a folder per class.
+        trust_label_voxels: a label with its image's shape belongs to the image's voxels, whatever its header says.
+        num_classes: of labelled images: labels are 0 to num_classes - 1; default: those that there are.
+        headers_only: read headers, and no voxel.
+        num_workers: processes, each with one file in memory; 0: this one; default: one per core, at most 8.
+
+    Raises:
+        DataError: no such folder, or one in none of the layouts.
+
+    Example:
+        >>> import tempfile
+        >>> from monai_patchgrow.data.synthetic.phantom import write_phantom_task
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     check_data(write_phantom_task(folder, num_cases=3)).title
+        'Phantom: 3 cases, no problems found'
+    """
+    folder = Path(dataset_dir)
+    if (folder / JSON).is_file() or not folder.is_dir() or (folder / "imagesTr").is_dir():
+        from monai_patchgrow.tools.verify.segmentation import check_segmentation
+
+        options = {"trust_label_voxels": trust_label_voxels, "headers_only": headers_only}
+        return check_segmentation(folder, num_workers=num_workers, **options)
+    from monai_patchgrow.tools.verify.classification import check_classification
+
+    return check_classification(folder, num_classes=num_classes, headers_only=headers_only, num_workers=num_workers)
+
+
+def repair_data(report: DataReport, target: str | os.PathLike[str], **options: Any) -> tuple[list[Fault], DataReport]:
+    """Copy a data set for segmentation, mend in the copy what is harmless, and check the copy.
+
+    Args:
+        report: of the data set.
+        target: folder of the copy, new or empty.
+        **options: those of `check_data`.
+
+    Returns:
+        The faults that were mended, and what was found in the copy.
+
+    Raises:
+        DataError: a target that holds something, or a data set that isn't for segmentation.
+    """
+    from monai_patchgrow.tools.verify.repair import repair
+
+    if not (report.folder / JSON).is_file():
+        raise DataError(f"{report.folder}: only data sets with a {JSON} are repaired")
+    mended = repair(report.folder, Path(target), report.faults)
+    return mended, check_data(target, **options)
 
 
 def verify_data(dataset_dir: str | os.PathLike[str], *, trust_label_voxels: bool = False) -> str:
-    """Check a folder in Decathlon's or nnU-Net's layout, every voxel of it, and describe it.
+    """Check a data set, every voxel of it, and describe it; see `check_data`, which tells all faults at once.
 
     Args:
-        dataset_dir: folder with dataset.json, imagesTr and labelsTr.
+        dataset_dir: its folder.
         trust_label_voxels: a label with its image's shape belongs to the image's voxels, whatever its header says.
 
     Returns:
         A few lines to print: name, number of cases, channels, labels, and the range of shapes (voxels) and
-        spacings (mm), axis by axis.
+        spacings (mm), axis by axis; warnings come first.
 
     Raises:
-        DataError: whatever is wrong with the folder or its files, in one line.
+        DataError: the first fault of the folder or its files, in one line, and how many more there are.
 
     Example:
         >>> import tempfile
@@ -39,28 +99,8 @@ def verify_data(dataset_dir: str | os.PathLike[str], *, trust_label_voxels: bool
         shape     32 x 38 x 27 to 34 x 42 x 30 voxels
         spacing   1 x 1 x 1.5 mm
     """
-    task = read_task(dataset_dir)
-    verify_cases(task, trust_label_voxels=trust_label_voxels)
-    shapes, spacings = zip(*(_read_geometry(case) for case in task.cases), strict=True)
-    rows = (
-        ("channels", ", ".join(f"{number} {name}" for number, name in enumerate(task.channels))),
-        ("labels", ", ".join(f"{value} {name}" for value, name in task.labels.items())),
-        ("shape", f"{_format_range(shapes)} voxels"),
-        ("spacing", f"{_format_range(spacings)} mm"),
-    )
-    title = f"{task.name}: {len(task.cases)} cases, no problems found"
-    return "\n".join([title, *(f"{key:<9} {value}" for key, value in rows)])
-
-
-def _read_geometry(case: Case) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    header: Any = nib.load(case.images[0]).header  # nibabel's types do not know which format it is
-    shape, factor = header.get_data_shape()[:3], mm_per_unit(header)
-    zooms = tuple(zoom * factor for zoom in header.get_zooms()[:3])
-    return (*shape, 1)[:3], (*zooms, 1.0)[:3]  # a slice is a volume of one
-
-
-def _format_range(sizes: tuple[tuple[float, ...], ...]) -> str:
-    """Smallest to largest size per axis, or the one size that all have."""
-    ends = (np.min(sizes, axis=0), np.max(sizes, axis=0))
-    low, high = (" x ".join(f"{size:.4g}" for size in end) for end in ends)
-    return low if low == high else f"{low} to {high}"
+    report = check_data(dataset_dir, trust_label_voxels=trust_label_voxels)
+    faults = [fault for fault in report.faults if not fault.is_warning]
+    if faults:
+        raise DataError(str(faults[0]) + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""))
+    return report.as_table()

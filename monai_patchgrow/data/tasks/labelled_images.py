@@ -13,6 +13,7 @@ import numpy as np
 
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.suffixes import IMAGES_AND_VOLUMES, split_suffix
+from monai_patchgrow.data.tasks.faults import Report, refuse
 from monai_patchgrow.data.tasks.labels_csv import read_slides_csv
 
 __all__ = ["find_images", "read_labelled_images", "split_images"]
@@ -30,6 +31,7 @@ def read_labelled_images(
     *,
     values: bool = False,
     suffixes: Sequence[str] = IMAGES_AND_VOLUMES,
+    report: Report = refuse,
 ) -> list[dict[str, Any]]:
     """The images of a folder and their labels.
 
@@ -41,6 +43,7 @@ def read_labelled_images(
         num_classes: labels are 0 to num_classes - 1.
         values: a table's labels are any finite numbers, floats.
         suffixes: of images.
+        report: is told every fault of a table's rows. Default: the first one is raised.
 
     Returns:
         ``{"image": path, "label": int, "name": str}`` per image; names are unique.
@@ -54,14 +57,16 @@ def read_labelled_images(
     table = next((folder / name for name in _TABLES if (folder / name).is_file()), None)
     if table is not None:
         images = next(folder / name for name in _IMAGE_FOLDERS if (folder / name).is_dir())
-        return _named(read_slides_csv(table, images, None if values else num_classes, suffixes=suffixes), images)
+        num_grades = None if values else num_classes
+        return _named(read_slides_csv(table, images, num_grades, suffixes=suffixes, report=report), images)
     found = {path: _images_in(path, suffixes) for path in sorted(folder.iterdir()) if _is_class(path)}
     classes = [path for path, images in found.items() if images]
     if len(classes) != num_classes:
         names = ", ".join(path.name for path in classes) or "none"
         raise DataError(
             f"{folder}: neither {' nor '.join(_TABLES)}, nor one folder of images for each of {num_classes} classes; "
-            f"folders of images: {names}"
+            f"folders of images: {names}",
+            rule="class-folders",
         )
     _logger.info("%s: classes: %s", folder, ", ".join(f"{label} {path.name}" for label, path in enumerate(classes)))
     items = [{"image": str(path), "label": label} for label, one in enumerate(classes) for path in found[one]]

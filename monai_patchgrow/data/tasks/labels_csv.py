@@ -11,6 +11,7 @@ from typing import Any
 
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.suffixes import IMAGES_AND_VOLUMES, split_suffix
+from monai_patchgrow.data.tasks.faults import Report, refuse
 
 __all__ = ["read_slides_csv"]
 
@@ -26,6 +27,7 @@ def read_slides_csv(
     suffixes: Sequence[str] = IMAGES_AND_VOLUMES,
     image_column: str | None = None,
     grade_column: str | None = None,
+    report: Report = refuse,
 ) -> list[dict[str, Any]]:
     """The images that a CSV file lists, each with its label, all of them checked to be there.
 
@@ -37,6 +39,7 @@ def read_slides_csv(
         suffixes: of images whose name stands without one; the first that there is a file with.
         image_column: default the first there is of image_id, path and image.
         grade_column: default the first there is of isup_grade, grade and label.
+        report: is told every fault; faulty rows are left out. Default: the first one is raised.
 
     Returns:
         `{"image": path, "label": int}` per row, in order, and its "patient" where the file names them; labels are
@@ -63,12 +66,23 @@ def read_slides_csv(
     grades = _column(file, header, grade_column, _GRADE_COLUMNS, "the labels")
     folder, items, lines = _Folder(Path(image_dir), suffixes), [], dict[Path, int]()
     for line, row in rows:
-        image = folder.find(f"{file}: line {line}", (row[images] or "").strip())
-        if (first := lines.setdefault(image, line)) != line:
-            raise DataError(f"{file}: line {line}: {row[images]} is on line {first} already")
-        label = _label(f"{file}: line {line}", row[grades], num_grades)
-        items.append({"image": str(image), "label": label, **_patient(f"{file}: line {line}", row)})
+        try:
+            image = folder.find(f"line {line}", (row[images] or "").strip())
+            if (first := lines.setdefault(image, line)) != line:
+                raise _RowError("row-twice", f"line {line}: {row[images]} is on line {first} already")
+            label = _label(f"line {line}", row[grades], num_grades)
+            items.append({"image": str(image), "label": label, **_patient(f"line {line}", row)})
+        except _RowError as error:
+            report(error.rule, file, error.what)
     return items
+
+
+class _RowError(Exception):
+    """A row that can't be used."""
+
+    def __init__(self, rule: str, what: str) -> None:
+        super().__init__(what)
+        self.rule, self.what = rule, what
 
 
 class _Folder:
@@ -81,7 +95,7 @@ class _Folder:
     def find(self, where: str, name: str) -> Path:
         """The image of a name: the file that is called so, else the one with a suffix, in whatever case."""
         if not name:
-            raise DataError(f"{where}: no name of an image")
+            raise _RowError("table-cell", f"{where}: no name of an image")
         place = self.folder / name
         if _is_image(place):
             return place
@@ -89,7 +103,7 @@ class _Folder:
         wanted = [split_suffix(place.name), *((place.name, suffix) for suffix in self.suffixes)]
         found = next((there[key] for key in wanted if key in there), None)
         if found is None:
-            raise DataError(f"{where}: no image {place}, nor with {' '.join(self.suffixes)}")
+            raise _RowError("image-missing", f"{where}: no image {place}, nor with {' '.join(self.suffixes)}")
         return found
 
     def _images_in(self, folder: Path) -> dict[tuple[str, str], Path]:
@@ -112,13 +126,14 @@ def _read_rows(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str | N
             rows = [(reader.line_num, row) for row in reader]
             header = list(reader.fieldnames or [])
     except FileNotFoundError:
-        raise DataError(f"{file}: no such file") from None
+        raise DataError(f"{file}: no such file", rule="table-unreadable") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{file}: no CSV file that can be read ({error}): save it as UTF-8") from None
+        what = f"no CSV file that can be read ({error}): save it as UTF-8"
+        raise DataError(f"{file}: {what}", rule="table-unreadable") from None
     except (OSError, csv.Error) as error:
-        raise DataError(f"{file}: no CSV file that can be read ({error})") from None
+        raise DataError(f"{file}: no CSV file that can be read ({error})", rule="table-unreadable") from None
     if not rows:
-        raise DataError(f"{file}: no rows; needed are a header and one row per image")
+        raise DataError(f"{file}: no rows; needed are a header and one row per image", rule="table-unreadable")
     return header, rows
 
 
@@ -128,7 +143,8 @@ def _column(file: Path, header: Sequence[str], wanted: str | None, usual: Sequen
     if found is None:
         other_mark = len(header) == 1 and any(mark in header[0] for mark in ";\t")
         hint = ": columns must be separated by commas" if other_mark else ""
-        raise DataError(f"{file}: no column {' or '.join(names)} for {of}; there are {', '.join(header)}{hint}")
+        what = f"no column {' or '.join(names)} for {of}; there are {', '.join(header)}{hint}"
+        raise DataError(f"{file}: {what}", rule="table-column")
     return found
 
 
@@ -139,10 +155,11 @@ def _label(where: str, text: str | None, num_grades: int | None) -> float:
         number = math.nan
     if num_grades is None:
         if not math.isfinite(number):
-            raise DataError(f"{where}: a value must be a finite number, got {text!r}")
+            raise _RowError("row-label", f"{where}: a value must be a finite number, got {text!r}")
         return number
     if number not in range(num_grades):
-        raise DataError(f"{where}: a label must be a whole number from 0 to {num_grades - 1}, got {text!r}")
+        what = f"{where}: a label must be a whole number from 0 to {num_grades - 1}, got {text!r}"
+        raise _RowError("row-label" if math.isnan(number) else "row-class", what)
     return int(number)
 
 
@@ -150,5 +167,6 @@ def _patient(where: str, row: dict[str, str | None]) -> dict[str, str]:
     if _PATIENT_COLUMN not in row:
         return {}
     if not (patient := (row[_PATIENT_COLUMN] or "").strip()):
-        raise DataError(f"{where}: no {_PATIENT_COLUMN}: name the patient in every row, or leave the column out")
+        what = f"{where}: no {_PATIENT_COLUMN}: name the patient in every row, or leave the column out"
+        raise _RowError("table-cell", what)
     return {"patient": patient}

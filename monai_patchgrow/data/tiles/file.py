@@ -50,7 +50,7 @@ class FileTiles(ABC):
         if len(shape) < 2 or 0 in shape:
             raise DataError(f"{self.path}: an image has channels and at least one spatial axis, got shape {shape}")
         if dtype.kind not in _KINDS:
-            raise DataError(f"{self.path}: voxels of type {dtype} are not supported")
+            raise DataError(f"{self.path}: voxels of type {dtype} are not supported", rule="voxel-type")
         self._shape, self._dtype = shape, dtype.newbyteorder("=")
         try:
             parse_padding(padding, self.dtype)
@@ -131,11 +131,12 @@ def check_readable(path: str | os.PathLike[str]) -> None:
     try:
         is_folder = stat.S_ISDIR(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"{path}: no such file") from None
+        raise DataError(f"{path}: no such file", rule="image-missing") from None
     except OSError as error:
-        raise DataError(f"{path}: can't be opened ({error.strerror})") from None
+        raise DataError(f"{path}: can't be opened ({error.strerror})", rule="file-unreadable") from None
     if not os.access(path, os.R_OK | (os.X_OK if is_folder else 0)):
-        raise DataError(f"{path}: can't be opened ({os.strerror(errno.EACCES)}): this user may not read it")
+        what = f"can't be opened ({os.strerror(errno.EACCES)}): this user may not read it"
+        raise DataError(f"{path}: {what}", rule="file-unreadable")
 
 
 def reason_of(error: Exception, *, otherwise: str) -> str:

@@ -57,5 +57,6 @@ replace them by numbers
             place = format_cell(start, patch.shape[1:])
             raise DataError(
                 f"{image}: {number} values at {place} are NaN, infinite or too large for float32: "
-                "replace them by numbers"
+                "replace them by numbers",
+                rule="image-not-finite",
             )

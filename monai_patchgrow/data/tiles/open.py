@@ -55,7 +55,7 @@ class OpenImaged(MapTransform, RandomizableTrait):
             opened[key] = self._open(opened[key])
             if (found := opened[key].shape[0]) != self.channels:
                 file = f"{data[key]}: " if isinstance(data[key], str | Path) else ""
-                raise DataError(f"{file}has {found} channels, the network takes {self.channels}")
+                raise DataError(f"{file}has {found} channels, the network takes {self.channels}", rule="channel-count")
         return opened
 
     def _open(self, image: Any) -> TileSource:
@@ -87,7 +87,7 @@ def read_picture(path: str | Path, *, channels: int) -> torch.Tensor:
                 pixels = np.repeat(grey[..., None], channels, axis=-1)
             else:
                 pixels = np.array(picture.convert("L" if channels == 1 else "RGB"))
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: {reason_of(error, otherwise='no picture that can be read')}") from None
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).movedim(-1, 0).contiguous()
 

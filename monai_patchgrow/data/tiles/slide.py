@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tiles.cells import format_cell, overlap
 from monai_patchgrow.data.tiles.file import FileTiles, import_reader
 
@@ -76,4 +77,5 @@ class SlideTiles(FileTiles):
             return np.asarray(handle.read_region(corner, self.level, size))
         except Exception as error:
             self.close()  # openslide refuses all else after an error: the next read opens the slide again
-            raise self._error(f"the part at {place} of level {self.level} can't be decoded ({error})") from None
+            message = f"{self.path}: the part at {place} of level {self.level} can't be decoded ({error})"
+            raise DataError(message, rule="tile-damaged") from None

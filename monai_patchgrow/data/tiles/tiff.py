@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.data.size_limit import check_size
 from monai_patchgrow.data.tiles.cells import format_cell, overlap
 from monai_patchgrow.data.tiles.file import FileTiles, import_reader, reason_of
 from monai_patchgrow.data.tiles.tiff_image import TiffImage, pyramid_levels
@@ -99,12 +100,14 @@ class TiffTiles(FileTiles):
             raise self._error(f"it has {len(handle.offsets)} tiles, and needs one of number {index}") from None
 
     def _decode(self, handle: TiffImage, index: int) -> NDArray[Any]:
+        check_size(self.path, handle.tile_bytes, stored=handle.byte_counts[index], what="one tile")
         try:
             return handle.decode(index)
         except Exception as error:  # each codec has its own
             place = format_cell(handle.corner(index), handle.tile)
             reason = reason_of(error, otherwise="can't be decoded")
-            raise self._error(f"the tile at {place} of level {self.level} {reason}") from None
+            message = f"{self.path}: the tile at {place} of level {self.level} {reason}"
+            raise DataError(message, rule="tile-damaged") from None
 
 
 def _paste(patch: NDArray[Any], start: Sequence[int], values: NDArray[Any], corner: tuple[int, int]) -> None:

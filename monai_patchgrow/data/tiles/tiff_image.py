@@ -96,6 +96,11 @@ class TiffImage:
         plane, each = index // (height * width), self.shape[0] // self.planes
         return slice(plane * each, (plane + 1) * each)
 
+    @property
+    def tile_bytes(self) -> int:
+        """Bytes that a decoded tile takes."""
+        return math.prod(self.tile) * (self.shape[0] // self.planes) * self.dtype.itemsize
+
     def leaves_out(self, index: int) -> bool:
         """Whether the file holds nothing in the place of a tile, as scanners do where there is only glass."""
         return not self.byte_counts[index] or not self.offsets[index]

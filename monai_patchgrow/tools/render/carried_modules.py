@@ -1,0 +1,61 @@
+"""The modules of the package that a segmentation bundle carries a copy of: they need MONAI alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import MappingProxyType
+
+from monai_patchgrow import bundle
+
+__all__ = ["carried_files"]
+
+_PACKAGE = Path(bundle.__file__).parents[1]
+_CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not imported: that would wait for torch
+    {
+        "anisotropy": "anisotropy",
+        "bundle.known_keys": "known_keys",
+        "bundle.plain_settings": "plain_settings",
+        "bundle.program_choice": "program_choice",
+        "bundle.segmentation_classes": "segmentation_classes",
+        "data.errors": "errors",
+        "data.loading.case_spacing": "case_spacing",
+        "data.loading.nifti": "nifti",
+        "data.loading.orientation": "orientation",
+        "data.size_limit": "size_limit",
+        "data.tasks.decathlon": "decathlon",
+        "data.tasks.faults": "faults",
+        "data.tasks.folds": "folds",
+        "data.tasks.header_checks": "header_checks",
+        "data.tasks.nifti_file": "nifti_file",
+        "data.tasks.nifti_header": "nifti_header",
+        "data.tasks.nnunet_raw": "nnunet_raw",
+        "data.tasks.outliers": "outliers",
+        "data.tasks.rules": "rules",
+        "data.tasks.task": "task",
+        "data.tasks.verification": "verification",
+        "data.tasks.voxel_checks": "voxel_checks",
+        "internals.torch": "torch_internals",
+        "networks.surgery.single_voxel_norm": "single_voxel_norm",
+        "schedules.arguments": "arguments",
+        "sealed_files": "sealed_files",
+    }
+)
+
+
+def carried_files() -> dict[str, str]:
+    """The texts of the copies, by their place in a bundle."""
+    files = {"__init__": '"""Copies of modules of monai_patchgrow, which need MONAI alone."""\n'}
+    files |= {name: _carried_copy(module) for module, name in _CARRIED.items()}
+    return {f"scripts/patchgrow/{name}.py": text for name, text in files.items()}
+
+
+def _carried_copy(module: str) -> str:
+    """The text of a module of the package, with imports from the copies beside it."""
+    text = _PACKAGE.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8")
+    ours = re.compile(r"(?m)^from monai_patchgrow\.([\w.]+) import ")
+    lines = ours.sub(lambda found: f"from .{_CARRIED[found[1]]} import ", text).split("\n")
+    places = [number for number, line in enumerate(lines) if line.startswith("from .")]
+    for number, line in zip(places, sorted(lines[number] for number in places), strict=True):
+        lines[number] = line
+    return "\n".join(lines)
