@@ -8,15 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
+
 from monai_patchgrow.bundle.one_line import one_line_config_errors
+from monai_patchgrow.bundle.run_lock import check_unlocked, lock_folders, unlock_folders
 
-__all__ = ["check_folders", "check_writable"]
+__all__ = ["check_folders", "check_writable", "keep_folders", "leave_folders"]
 
-_FOLDERS = ("output_dir", "ckpt_dir", "cache_dir")
+_OWN = ("output_dir", "ckpt_dir")
+_FOLDERS = (*_OWN, "cache_dir")
 
 
 def check_folders(settings: Any) -> None:
-    """Check that a run may write to the folders of its settings; on a fault exit with one line and code 1.
+    """Check that a run may write to the folders of its settings, and that no other does; else exit with one line.
 
     Args:
         settings: of the running config, parsed; with `output_dir` and perhaps `ckpt_dir` and `cache_dir`.
@@ -26,6 +30,30 @@ def check_folders(settings: Any) -> None:
     """
     with one_line_config_errors():
         check_writable({name: getattr(settings, name, None) for name in _FOLDERS})
+        if idist.get_rank() == 0:
+            check_unlocked(*_own_folders(settings))
+
+
+def keep_folders(settings: Any) -> None:
+    """Keep the folders that a run writes its results to, for itself; on a fault exit with one line and code 1.
+
+    They are kept until `leave_folders`, or until the process ends, also by SIGKILL. Rank 0 alone keeps them.
+
+    Args:
+        settings: of the running config, parsed; with `output_dir` and perhaps `ckpt_dir`.
+
+    Raises:
+        SystemExit: another run has one of them, with a line that names its process, host and start; a ValueError in a
+            process that hosts the bundle.
+    """
+    with one_line_config_errors():
+        if idist.get_rank() == 0:
+            lock_folders(*_own_folders(settings))
+
+
+def leave_folders() -> None:
+    """Leave the folders that `keep_folders` has kept to other runs."""
+    unlock_folders()
 
 
 def check_writable(folders: Mapping[str, str | os.PathLike[str] | None]) -> None:
@@ -46,6 +74,12 @@ def check_writable(folders: Mapping[str, str | os.PathLike[str] | None]) -> None
             tempfile.TemporaryFile(dir=_first_there(Path(folder))).close()
         except OSError as error:
             raise ValueError(f"{name}: can't write to {folder} ({error.strerror}): give another folder") from error
+
+
+def _own_folders(settings: Any) -> list[str]:
+    """Those of one run; a cache is shared."""
+    folders = (getattr(settings, name, None) for name in _OWN)
+    return [folder for folder in folders if folder is not None]
 
 
 def _first_there(folder: Path) -> Path:

@@ -15,7 +15,7 @@ from torch import nn
 
 from monai_patchgrow import networks
 from monai_patchgrow.bundle.one_line import one_line_config_errors
-from monai_patchgrow.bundle.output_folders import check_folders
+from monai_patchgrow.bundle.output_folders import check_folders, keep_folders, leave_folders
 from monai_patchgrow.bundle.ranks import default_workers, leave_ranks
 from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys
 from monai_patchgrow.bundle.segmentation_classes import check_classes
@@ -78,8 +78,13 @@ def prepare(settings: SegmentationSettings) -> None:
         _check_data(settings)
         set_determinism(seed=settings.seed)
         _check_network(read_keys(["network"])["network"], settings)
-        trainer = read_keys(["train#trainer"])["train#trainer"]
-        trainer.state.resumable_run.check(trainer)
+        keep_folders(settings)
+        try:
+            trainer = read_keys(["train#trainer"])["train#trainer"]
+            trainer.state.resumable_run.check(trainer)
+        except BaseException:
+            leave_folders()
+            raise
 
 
 def train(trainer: Any) -> None:
@@ -100,6 +105,8 @@ def train(trainer: Any) -> None:
                 raise
             remedy = "is /dev/shm or the memory full? fewer num_workers need less, docker run --shm-size gives more"
             raise DataError(f"num_workers: {error}: {remedy}") from error
+        finally:
+            leave_folders()
 
 
 def split_items(dataset_dir: str, *, fold: int | Literal["all"]) -> tuple[Items, Items]:

@@ -11,6 +11,7 @@ from torch import nn
 from tqdm import tqdm
 
 from monai_patchgrow.bundle.one_line import one_line_config_errors
+from monai_patchgrow.bundle.output_folders import leave_folders
 from monai_patchgrow.bundle.patchgd.images import causes, name_fault
 from monai_patchgrow.bundle.plain_settings import check_above_zero
 from monai_patchgrow.data.errors import DataError
@@ -88,6 +89,8 @@ def run_engine(engine: Any) -> None:
             if fault is None:
                 raise
             raise fault from None
+        finally:
+            leave_folders()
     state = getattr(engine, "state", None)
     if idist.get_rank() == 0:
         for name, value in getattr(state, "metrics", {}).items():

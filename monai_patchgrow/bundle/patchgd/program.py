@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset, Subset
 
 from monai_patchgrow.bundle.one_line import one_line_config_errors
-from monai_patchgrow.bundle.output_folders import check_folders
+from monai_patchgrow.bundle.output_folders import check_folders, keep_folders
 from monai_patchgrow.bundle.patchgd import preflight
 from monai_patchgrow.bundle.patchgd.data import (
     fitting_workers,
@@ -55,6 +55,7 @@ __all__ = [
     "fitting_workers",
     "image_scores",
     "join_ranks",
+    "keep_folders",
     "leave_ranks",
     "load_weights",
     "make_encoder",
