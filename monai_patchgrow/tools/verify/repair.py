@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tasks.decathlon import read_task
 from monai_patchgrow.data.tasks.faults import Fault, FaultList
-from monai_patchgrow.data.tasks.nifti_file import read_header, read_voxels
+from monai_patchgrow.data.tasks.nifti_file import NiftiFile, read_header, read_voxels
 from monai_patchgrow.data.tasks.rules import RULES
 from monai_patchgrow.data.tasks.task import JSON
 from monai_patchgrow.files import whole_folder, write_whole
@@ -97,17 +97,20 @@ def _mend_nifti(path: Path, rules: set[str], image: Path | None) -> bool:
     if "label-grid" in rules:
         if image is None:
             return False
-        _copy_grid(read_header(image).raw, header)
+        _copy_grid(read_header(image), header)
     elif rules & {"form-codes", "qform-unlike-sform", "spacing-unlike-affine"}:
         _settle_grid(header, file.header)
     _write(path, bytes(header.binaryblock) + content[len(header.binaryblock) :])
     return True
 
 
-def _copy_grid(image: Mapping[str, Any], label: Any) -> None:
+def _copy_grid(image: NiftiFile, label: Any) -> None:
+    raw = image.raw.copy()
+    if max(int(raw["sform_code"]), int(raw["qform_code"])) <= 0:  # as in the image's own copy
+        _settle_grid(raw, image.header)
     for key in (*_CODES, *_PLACES):
-        label[key] = image[key]
-    label["pixdim"][:4] = image["pixdim"][:4]
+        label[key] = raw[key]
+    label["pixdim"][:4] = raw["pixdim"][:4]
 
 
 def _settle_grid(header: Any, read: Any) -> None:
