@@ -15,6 +15,7 @@ from monai_patchgrow.bundle.run_lock import check_unlocked, lock_folders, unlock
 
 __all__ = ["check_folders", "check_writable", "keep_folders", "leave_folders"]
 
+_ROOM = 2**20  # bytes that a folder must have room for: a full disk takes empty files
 _OWN = ("output_dir", "ckpt_dir")
 _FOLDERS = (*_OWN, "cache_dir")
 
@@ -71,7 +72,9 @@ def check_writable(folders: Mapping[str, str | os.PathLike[str] | None]) -> None
         if folder is None:
             continue
         try:
-            tempfile.TemporaryFile(dir=_first_there(Path(folder))).close()
+            with tempfile.TemporaryFile(dir=_first_there(Path(folder))) as file:
+                file.write(bytes(_ROOM))
+                file.flush()
         except OSError as error:
             raise ValueError(f"{name}: can't write to {folder} ({error.strerror}): give another folder") from error
 

@@ -14,13 +14,14 @@ from monai.utils import set_determinism
 from torch import nn
 
 from monai_patchgrow import networks
+from monai_patchgrow.bundle.loader_errors import loader_errors
 from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.output_folders import check_folders, keep_folders, leave_folders
 from monai_patchgrow.bundle.ranks import default_workers, leave_ranks
 from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys
 from monai_patchgrow.bundle.segmentation_classes import check_classes
 from monai_patchgrow.bundle.segmentation_settings import SegmentationSettings
-from monai_patchgrow.data import DataError, OnImageGridd, PreprocessedDataset, read_task, split_cases, verify_cases
+from monai_patchgrow.data import OnImageGridd, PreprocessedDataset, read_task, split_cases, verify_cases
 from monai_patchgrow.data.loading.shared_memory import workers_that_fit
 from monai_patchgrow.handlers import amp_dtype
 from monai_patchgrow.internals.monai import quiet_dicom_readers
@@ -99,12 +100,8 @@ def train(trainer: Any) -> None:
     """
     with one_line_config_errors():
         try:
-            trainer.run()
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader "):
-                raise
-            remedy = "is /dev/shm or the memory full? fewer num_workers need less, docker run --shm-size gives more"
-            raise DataError(f"num_workers: {error}: {remedy}") from error
+            with loader_errors():
+                trainer.run()
         finally:
             leave_folders()
 

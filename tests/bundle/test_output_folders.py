@@ -44,3 +44,19 @@ def test_the_nearest_folder_that_is_there_may_be_read_only(tmp_path, monkeypatch
 
 def test_settings_that_a_program_does_not_have_are_not_asked_for(tmp_path):
     check_folders(SimpleNamespace(output_dir=str(tmp_path), ckpt_dir=None))
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    class Full:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def write(self, content):
+            raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: Full())
+    with pytest.raises(ValueError, match=r"^output_dir: can't write to .* \(No space left on device\): give another"):
+        check_writable({"output_dir": tmp_path})

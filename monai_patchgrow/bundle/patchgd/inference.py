@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from monai.utils.enums import CommonKeys as Keys
 
 from monai_patchgrow.bundle.one_line import complain, one_line_config_errors
+from monai_patchgrow.bundle.output_folders import check_writable
 from monai_patchgrow.bundle.patchgd.images import name_fault, reason_of
 from monai_patchgrow.bundle.patchgd.preflight import read_all, run_engine
 from monai_patchgrow.data.errors import DataError
@@ -124,11 +124,11 @@ def check_output(output_dir: str | os.PathLike[str]) -> None:
     with one_line_config_errors():
         try:
             Path(output_dir).mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=output_dir).close()
         except OSError as error:
             raise ValueError(
                 f"output_dir: can't write to {output_dir} ({error.strerror}): give another folder"
             ) from error
+        check_writable({"output_dir": output_dir})
 
 
 def classify(evaluator: SkippingEvaluator) -> None:

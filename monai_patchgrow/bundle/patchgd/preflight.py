@@ -10,6 +10,7 @@ import ignite.distributed as idist
 from torch import nn
 from tqdm import tqdm
 
+from monai_patchgrow.bundle.loader_errors import loader_errors
 from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.output_folders import leave_folders
 from monai_patchgrow.bundle.patchgd.images import causes, name_fault
@@ -83,7 +84,8 @@ def run_engine(engine: Any) -> None:
     """
     with one_line_config_errors():
         try:
-            engine.run()
+            with loader_errors():
+                engine.run()
         except Exception as error:
             fault = next((cause for cause in causes(error) if isinstance(cause, DataError)), None)
             if fault is None:

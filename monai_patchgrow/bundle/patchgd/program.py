@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset, Subset
 
+from monai_patchgrow.bundle.loader_errors import worker_timeout
 from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.output_folders import check_folders, keep_folders
 from monai_patchgrow.bundle.patchgd import preflight
@@ -68,10 +69,10 @@ __all__ = [
     "share_of_rank",
     "split_images",
     "warm_up_schedule",
+    "worker_timeout",
 ]
 
 quiet_dicom_readers()
-
 
 Split = tuple[Any, Any]
 

@@ -7,6 +7,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.loading.available_memory import available_bytes
 from monai_patchgrow.data.loading.fingerprint import fingerprint
+from monai_patchgrow.data.loading.seeded import WORKER_TIMEOUT
 from monai_patchgrow.files import clear_stale, whole_file
 from monai_patchgrow.internals.monai import PreparedDataset
 from monai_patchgrow.sealed_files import check_seal, seal
@@ -58,7 +60,8 @@ class PreprocessedDataset(PreparedDataset):
         total_bytes: size of the cases' files.
 
     Raises:
-        DataError: a case that can't be preprocessed (those that are done stay), or a folder that can't be written.
+        DataError: a case that can't be preprocessed (those that are done stay), a folder that can't be written, or
+            (on access) a mapped file that has become shorter.
         ValueError: a transform that can't be told from another, as with an open file for a parameter.
 
     >>> import tempfile
@@ -104,7 +107,8 @@ class PreprocessedDataset(PreparedDataset):
         missing = [index for file, index in indices.items() if _load(file, check=True) is None]
         if missing:
             self._make_all(missing)
-        self.total_bytes = sum(file.stat().st_size for file in indices)
+        self._sizes = {file: file.stat().st_size for file in indices}
+        self.total_bytes = sum(self._sizes.values())
         budget = available_bytes() / 2 if self.memory_gib is None else self.memory_gib * _GIB
         self.in_memory = self.total_bytes <= budget
         self._items = {file: _load(file, mmap=not self.in_memory) for file in indices}
@@ -116,7 +120,9 @@ class PreprocessedDataset(PreparedDataset):
         self._clear_up()
         # A generator of its own leaves the global one alone; runs that start together share the work by their orders.
         generator = torch.Generator().manual_seed(uuid.uuid4().int >> 65)
-        options: Any = {"collate_fn": self._make, "num_workers": min(self.num_workers, len(indices)), "shuffle": True}
+        workers = min(self.num_workers, len(indices))
+        options: Any = {"collate_fn": self._make, "num_workers": workers, "shuffle": True}
+        options["timeout"] = WORKER_TIMEOUT if workers else 0
         loader: Any = DataLoader(indices, batch_size=None, in_order=False, generator=generator, **options)
         try:
             with tqdm(loader, desc="preprocessing", unit="case", disable=None if self.progress else True) as problems:
@@ -152,7 +158,15 @@ class PreprocessedDataset(PreparedDataset):
             if _load(file) is None and (problem := self._make(index)):
                 raise DataError(problem)
             self._items[file] = _load(file)
+        if not self.in_memory:
+            self._check_mapped(file)
         return self.apply_random(_map_leaves(self._items[file], lambda leaf: leaf))
+
+    def _check_mapped(self, file: Path) -> None:
+        """Refuse a mapped file that has become shorter: reading what is gone would end the process by SIGBUS."""
+        with suppress(FileNotFoundError):  # the mapping keeps a file that was deleted
+            if file.stat().st_size < self._sizes[file]:
+                raise DataError(f"{file}: was cut short while the run read it: delete it, and start the run again")
 
 
 def _load(file: Path, *, mmap: bool = True, warn: bool = True, check: bool = False) -> Any:

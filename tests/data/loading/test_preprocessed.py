@@ -444,3 +444,19 @@ def test_the_log_says_in_one_line_what_was_made(items, cache_dir, caplog):
         f"{cache_dir}: preprocessed cases: 1 made, 0 found, 0.00 GiB in memory",
         f"{cache_dir}: preprocessed cases: 3 made, 1 found, 0.00 GiB mapped from disk",
     ]
+
+
+def test_a_mapped_file_that_is_cut_short_ends_no_process(items, cache_dir):
+    dataset = PreprocessedDataset(items[:1], pipeline(), cache_dir, memory_gib=0)
+    (file,) = cache_dir.glob("*.pt")
+    os.truncate(file, 1000)
+    with pytest.raises(DataError, match=r"\.pt: was cut short while the run read it: delete it, and start the run"):
+        dataset[0]
+
+
+def test_a_mapped_file_that_is_deleted_is_read_all_the_same(items, cache_dir):
+    dataset = PreprocessedDataset(items[:1], pipeline(), cache_dir, memory_gib=0)
+    before = dataset[0]["image"].sum()
+    for file in cache_dir.glob("*.pt"):
+        file.unlink()
+    assert dataset[0]["image"].sum() == before
