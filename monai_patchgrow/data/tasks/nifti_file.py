@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import logging
 import math
 import os
@@ -13,6 +14,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, ImageDataError
 from nibabel.wrapstruct import WrapStructError
@@ -83,7 +85,7 @@ def read_header(path: Path) -> NiftiFile:
         what = f"voxels of type {dtype} are not supported: save numbers, of complex ones the magnitude"
         raise DataError(f"{path}: {what}", rule="voxel-type")
     size = math.prod(shape) * dtype.itemsize
-    check_size(path, size, stored=stored)
+    check_size(path, start + size, stored=stored)
     if path.suffix.lower() != ".gz" and stored < start + size:
         raise _corrupt(path, f"{start + size - stored} bytes are missing", "file-truncated")
     return NiftiFile(path, header, raw, volume_shape(shape), dtype, affine, start + size)
@@ -104,9 +106,8 @@ def read_voxels(file: NiftiFile) -> np.ndarray:
         raise DataError(f"{path}: can't be read ({error.strerror})", rule="file-unreadable") from None
     if len(content) < file.end:
         raise _corrupt(path, f"{file.end - len(content)} bytes are missing", "file-truncated")
-    kind = nib.Nifti2Image if isinstance(file.header, nib.Nifti2Header) else nib.Nifti1Image
     try:
-        voxels = np.asanyarray(kind.from_bytes(content).dataobj)
+        voxels = np.asanyarray(ArrayProxy(io.BytesIO(content), file.header))
     except _NOT_HEADER as error:
         raise _corrupt(path, error, "no-nifti") from None
     return voxels.reshape(file.shape)

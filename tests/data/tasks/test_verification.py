@@ -255,3 +255,20 @@ def test_file_that_vanished_after_reading(task_dir):
     task: DecathlonTask = read_task(task_dir)
     task.cases[0].image.unlink()
     assert "phantom_000.nii.gz" in error_of(verify_cases, task)
+
+
+def test_voxels_that_begin_beyond_all_bounds(task_dir):
+    path = task_dir / "imagesTr" / "phantom_002.nii.gz"
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[108:112] = np.array([1e30], np.float32).tobytes()
+    path.write_bytes(gzip.compress(content))
+    assert "more than the 16 that PATCHGROW_MAX_FILE_GIB allows" in verify_error(task_dir)
+
+
+def test_a_header_that_nibabel_mends_is_read_without_remarks(task_dir, capfd):
+    path = task_dir / "imagesTr" / "phantom_002.nii.gz"
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[252:254] = np.array([38], np.int16).tobytes()  # a qform_code that there isn't
+    path.write_bytes(gzip.compress(content))
+    verify_cases(read_task(task_dir))
+    assert capfd.readouterr() == ("", "")
