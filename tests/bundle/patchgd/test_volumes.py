@@ -123,3 +123,12 @@ def test_no_voxels():
 def test_sound_voxels_stay_as_they_are():
     image = MetaTensor(torch.tensor([[0.0, 1.0]]), affine=torch.eye(4))
     assert CheckVoxelsd("image")({"image": image})["image"] is image
+
+
+def test_a_voxel_that_flattens_all_others_is_named(caplog):
+    image = MetaTensor(torch.rand(1, 20, 20, 20), meta={"filename_or_obj": "a.nii.gz"})
+    image[0, 3, 3, 3] = 3e38
+    CheckVoxelsd("image")({"image": image})
+    assert caplog.messages == [
+        "a.nii.gz: suspicious: a voxel of 3e+38 is so far off that normalising flattens all others: replace it"
+    ]

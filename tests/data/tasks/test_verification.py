@@ -272,3 +272,26 @@ def test_a_header_that_nibabel_mends_is_read_without_remarks(task_dir, capfd):
     path.write_bytes(gzip.compress(content))
     verify_cases(read_task(task_dir))
     assert capfd.readouterr() == ("", "")
+
+
+def test_warnings_are_logged_one_line_per_rule(task_dir, caplog):
+    for number in (2, 5):
+        rewrite(task_dir / "labelsTr" / f"phantom_{number:03d}.nii.gz", dtype=np.float32)
+    image = task_dir / "imagesTr" / "phantom_001.nii.gz"
+    rewrite(image, set_first(3e38), dtype=np.float32)
+    verify_cases(read_task(task_dir))
+    label = task_dir / "labelsTr" / "phantom_002.nii.gz"
+    assert caplog.messages == [
+        f"{image}: suspicious: a voxel of 3e+38 is so far off that normalising flattens all others: replace it "
+        "[image-outlier]",
+        f"{label}: label map of type float32: save it as integers (and 1 more) [label-float]",
+    ]
+
+
+def test_headers_alone_are_checked_without_reading_a_voxel(task_dir):
+    task = read_task(task_dir)
+    rewrite(task.cases[1].image, set_first(np.nan), dtype=np.float32)
+    verify_cases(task, headers_only=True)
+    rewrite(task.cases[2].label, lambda voxels: voxels[1:])
+    message = error_of(lambda: verify_cases(task, headers_only=True))
+    assert message == f"{task.cases[2].label}: shape (33, 38, 27), but its image has (34, 38, 27)"
