@@ -13,13 +13,15 @@ from monai.utils import set_determinism
 from torch import nn
 
 from monai_patchgrow import networks
+from monai_patchgrow.bundle.engine_run import run_engine
+from monai_patchgrow.bundle.item_files import describe_cases
 from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.output_folders import check_folders
 from monai_patchgrow.bundle.ranks import default_workers, leave_ranks
 from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys
 from monai_patchgrow.bundle.segmentation_classes import check_classes
 from monai_patchgrow.bundle.segmentation_settings import SegmentationSettings
-from monai_patchgrow.data import DataError, OnImageGridd, PreprocessedDataset, read_task, split_cases, verify_cases
+from monai_patchgrow.data import OnImageGridd, PreprocessedDataset, read_task, split_cases, verify_cases
 from monai_patchgrow.data.loading.shared_memory import workers_that_fit
 from monai_patchgrow.handlers import amp_dtype
 from monai_patchgrow.internals.monai import quiet_dicom_readers
@@ -32,6 +34,7 @@ __all__ = [
     "bundle_root",
     "cases_of",
     "check_config",
+    "compared",
     "compiled",
     "default_workers",
     "fitting_workers",
@@ -82,23 +85,12 @@ def prepare(settings: SegmentationSettings) -> None:
 
 
 def train(trainer: Any) -> None:
-    """Run a trainer; a data set's fault on the way ends it with one line and code 1.
+    """Run a trainer; what ends it on the way is one line: see `run_engine`.
 
     Args:
         trainer: MONAI's.
-
-    Raises:
-        SystemExit: a case that can't be read any more, or workers that hand out nothing, with the line as its message;
-            the fault's own error in a process that hosts the bundle.
     """
-    with one_line_config_errors():
-        try:
-            trainer.run()
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader "):
-                raise
-            remedy = "is /dev/shm or the memory full? fewer num_workers need less, docker run --shm-size gives more"
-            raise DataError(f"num_workers: {error}: {remedy}") from error
+    run_engine(trainer)
 
 
 def split_items(dataset_dir: str, *, fold: int | Literal["all"]) -> tuple[Items, Items]:
@@ -115,6 +107,11 @@ def split_items(dataset_dir: str, *, fold: int | Literal["all"]) -> tuple[Items,
     with one_line_config_errors():
         training, validation = split_cases(read_task(dataset_dir).cases, fold=fold)
         return [case.as_item() for case in training], [case.as_item() for case in validation]
+
+
+def compared(settings: SegmentationSettings, split: tuple[Items, Items]) -> dict[str, Any]:
+    """Return what a run that is resumed must have in common with the one before, its cases included."""
+    return {**settings.resumed, "cases": describe_cases(*split)}
 
 
 def cases_of(split: tuple[Items, Items], *, part: Literal["training", "validation"]) -> Items:

@@ -17,6 +17,7 @@ from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.output_folders import check_folders
 from monai_patchgrow.bundle.patchgd import preflight
 from monai_patchgrow.bundle.patchgd.data import (
+    compared,
     fitting_workers,
     images_to_classify,
     labelled_images,
@@ -50,6 +51,7 @@ __all__ = [
     "check_resume",
     "check_same",
     "classify",
+    "compared",
     "default_workers",
     "find_images",
     "fitting_workers",
