@@ -27,6 +27,7 @@ from torch.nn.parallel import DistributedDataParallel
 import monai_patchgrow as patchgrow
 from monai_patchgrow import handlers, transforms
 from monai_patchgrow.bundle import ranks
+from monai_patchgrow.bundle.engine_run import run_engine
 from monai_patchgrow.bundle.ranks import check_ranks, join_ranks, leave_ranks
 from monai_patchgrow.data import SeededDataLoader, cases_of_rank
 from monai_patchgrow.data.loading.rank_share import slice_of_rank
@@ -144,6 +145,7 @@ def train(
     resume=False,
     num_workers=0,
     break_off_after=None,
+    stop_in=None,
 ):
     """Train; returns what the tests compare."""
     trainer = make_trainer(
@@ -162,10 +164,12 @@ def train(
         seen.append([engine.state.epoch, len(engine.state.batch["image"]), *engine.state.batch["image"].shape[2:]])
         if engine.state.epoch - 1 == break_off_after:
             raise Stop
+        if engine.state.iteration == stop_in and idist.get_rank() == 1:
+            signal.raise_signal(signal.SIGTERM)
 
     trainer.add_event_handler(Events.ITERATION_STARTED, note)
     with suppress(Stop):
-        trainer.run()
+        run_engine(trainer)
     run = trainer.state.resumable_run
     torch.save(run.objects["network"].state_dict(), output / f"weights{idist.get_rank()}.pt")
     return {

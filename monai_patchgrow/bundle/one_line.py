@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["complain", "one_line_config_errors", "one_line_errors", "reason_of"]
+__all__ = ["causes", "complain", "is_command", "one_line_config_errors", "one_line_errors", "reason_of"]
 
 _logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def one_line_config_errors() -> Iterator[None]:
     Traceback (most recent call last):
     ValueError: max_epochs must be at least 1
     """
-    if _is_command():
+    if is_command():
         with one_line_errors():
             yield
     else:
@@ -50,7 +50,7 @@ def complain(message: str) -> None:
     """Log an error that the work goes on after; where the process is ``python -m monai.bundle``, on stderr too."""
     line = " ".join(message.split())
     _logger.error(line)
-    if _is_command():
+    if is_command():
         sys.stderr.write(f"error: {line}\n")
         sys.stderr.flush()
 
@@ -67,11 +67,19 @@ def reason_of(error: BaseException) -> str:
     ...     print(reason_of(error))
     KeyError: 'total_stride'
     """
-    while (origin := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
-        error = origin
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    *_, first = causes(error)
+    return " ".join(f"{type(first).__name__}: {first}".split())
 
 
-def _is_command() -> bool:
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error, what caused it, what caused that; not what an error was raised "from None" to hide."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+
+
+def is_command() -> bool:
+    """Whether the process is ``python -m monai.bundle``, and not one that hosts bundles."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return spec is not None and spec.name.startswith("monai.bundle")

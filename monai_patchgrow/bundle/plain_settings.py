@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -13,13 +13,16 @@ from monai_patchgrow.schedules.arguments import parse_int
 
 __all__ = [
     "LARGEST_SEED",
+    "as_plain",
     "check_above_zero",
+    "check_extension",
     "check_numbers",
     "check_switches",
     "parse_device",
     "parse_folder",
     "parse_list",
     "parse_number",
+    "parse_resume",
     "parse_switch",
 ]
 
@@ -68,6 +71,44 @@ def parse_number(value: Any, *, name: str, above: float | None = None, minimum: 
     if not is_number or (above is not None and value <= above) or (minimum is not None and value < minimum):
         raise ValueError(f"{name} must be a finite number{legal}, got {value!r}")
     return value
+
+
+def parse_resume(value: Any, *, name: str) -> bool | Literal["auto"]:
+    """Return whether a run resumes: true, false, or "auto", where there is something to resume.
+
+    Raises:
+        ValueError: anything else.
+
+    >>> parse_resume("auto", name="resume"), parse_resume("True", name="resume")
+    ('auto', True)
+    """
+    if value == "auto":
+        return "auto"
+    try:
+        return parse_switch(value, name=name)
+    except ValueError:
+        raise ValueError(f"{name} must be true, false or auto, got {value!r}") from None
+
+
+def check_extension(extend_to: int | None, *, resume: bool | str) -> None:
+    """Check that a run that is to be longer is one that is resumed.
+
+    Raises:
+        ValueError: it isn't.
+    """
+    if extend_to is not None and not resume:
+        raise ValueError(f"extend_to lengthens a run that is resumed, got {extend_to} without resume: give both")
+
+
+def as_plain(value: Any) -> Any:
+    """Return a setting as what JSON and a checkpoint hold: lists, dictionaries by text, numbers and text.
+
+    >>> as_plain({0: (1, 2)})
+    {'0': [1, 2]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): as_plain(one) for key, one in value.items()}
+    return [as_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def parse_device(value: Any, *, name: str = "device") -> torch.device:

@@ -8,21 +8,22 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 import torch
 import torch.distributed as dist
 
+from monai_patchgrow.bundle.item_files import files_of
 from monai_patchgrow.bundle.one_line import one_line_errors
 from monai_patchgrow.bundle.peer_watch import PeerWatch
+from monai_patchgrow.data.loading.seeded import WORKER_TIMEOUT
 
-__all__ = ["check_ranks", "default_workers", "join_ranks", "leave_ranks"]
+__all__ = ["check_ranks", "default_workers", "join_ranks", "leave_ranks", "part_from_ranks", "worker_timeout"]
 
 _watch: PeerWatch | None = None
 _MOST_WORKERS = 8
-_SECONDS_TO_REFUSE = 5.0  # in which every rank finds the fault that one has found
+_SECONDS_TO_PART = 5.0  # in which every rank comes to the end that one has come to
 
 
 def join_ranks(*, timeout: float, batch_size: Any = None) -> None:
@@ -69,6 +70,12 @@ def leave_ranks() -> None:
     idist.finalize()
 
 
+def part_from_ranks() -> None:
+    """Leave where the other ranks do so too within seconds; else they learn of this one's end by its connections."""
+    if _watch is not None and _watch.leave(_SECONDS_TO_PART):
+        leave_ranks()
+
+
 def check_ranks(
     *, cases: Mapping[str, Sequence[Any]], settings: Mapping[str, Any], divided: Mapping[str, int] | None = None
 ) -> None:
@@ -84,7 +91,7 @@ def check_ranks(
 
     >>> check_ranks(cases={"training cases": [{"image": "a.nii.gz"}]}, settings={"seed": 0})
     """
-    ours = {name: [str(_files_of(item)) for item in items] for name, items in cases.items()}
+    ours = {name: [str(files_of(item)) for item in items] for name, items in cases.items()}
     ours |= {name: [str(value)] for name, value in settings.items()}
     ranks: Any = [ours] if idist.get_world_size() == 1 else idist.all_gather(ours)
     with _refusing_together():
@@ -105,6 +112,15 @@ def default_workers() -> int:
     return min(_MOST_WORKERS, (os.cpu_count() or 1) // (2 * idist.get_nproc_per_node()))
 
 
+def worker_timeout(num_workers: int) -> int:
+    """Return the seconds after which a loader gives up workers that hand out nothing; 0, for none, without workers.
+
+    >>> worker_timeout(2), worker_timeout(0)
+    (1800, 0)
+    """
+    return WORKER_TIMEOUT if num_workers else 0
+
+
 @contextmanager
 def _refusing_together() -> Iterator[None]:
     """Turn an error into one line once the other ranks have come to theirs: whose peer is gone reports that instead."""
@@ -112,8 +128,7 @@ def _refusing_together() -> Iterator[None]:
         try:
             yield
         except ValueError:
-            if _watch is not None and _watch.leave(_SECONDS_TO_REFUSE):
-                leave_ranks()
+            part_from_ranks()
             raise
 
 
@@ -135,16 +150,6 @@ def _part_after_error() -> None:
     if _watch is not None:
         _watch.fail()
     idist.finalize()
-
-
-def _files_of(item: Any) -> Any:
-    """An item with name and size in the place of each file."""
-    if isinstance(item, Mapping):
-        return {key: _files_of(part) for key, part in item.items()}
-    if isinstance(item, (list, tuple)):
-        return [_files_of(part) for part in item]
-    is_file = isinstance(item, (str, os.PathLike)) and os.path.isfile(item)
-    return f"{Path(item).name} of {os.path.getsize(item)} bytes" if is_file else item
 
 
 def _difference(first: Sequence[str], other: Sequence[str], rank: int) -> str:

@@ -14,7 +14,8 @@ from monai.utils import set_determinism
 from torch import nn
 
 from monai_patchgrow import networks
-from monai_patchgrow.bundle.loader_errors import loader_errors
+from monai_patchgrow.bundle.engine_run import run_engine
+from monai_patchgrow.bundle.item_files import describe_cases
 from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.output_folders import check_folders, keep_folders, leave_folders
 from monai_patchgrow.bundle.ranks import default_workers, leave_ranks
@@ -34,6 +35,7 @@ __all__ = [
     "bundle_root",
     "cases_of",
     "check_config",
+    "compared",
     "compiled",
     "default_workers",
     "fitting_workers",
@@ -89,21 +91,12 @@ def prepare(settings: SegmentationSettings) -> None:
 
 
 def train(trainer: Any) -> None:
-    """Run a trainer; a data set's fault on the way ends it with one line and code 1.
+    """Run a trainer; what ends it on the way is one line: see `run_engine`.
 
     Args:
         trainer: MONAI's.
-
-    Raises:
-        SystemExit: a case that can't be read any more, or workers that hand out nothing, with the line as its message;
-            the fault's own error in a process that hosts the bundle.
     """
-    with one_line_config_errors():
-        try:
-            with loader_errors():
-                trainer.run()
-        finally:
-            leave_folders()
+    run_engine(trainer)
 
 
 def split_items(dataset_dir: str, *, fold: int | Literal["all"]) -> tuple[Items, Items]:
@@ -120,6 +113,11 @@ def split_items(dataset_dir: str, *, fold: int | Literal["all"]) -> tuple[Items,
     with one_line_config_errors():
         training, validation = split_cases(read_task(dataset_dir).cases, fold=fold)
         return [case.as_item() for case in training], [case.as_item() for case in validation]
+
+
+def compared(settings: SegmentationSettings, split: tuple[Items, Items]) -> dict[str, Any]:
+    """Return what a run that is resumed must have in common with the one before, its cases included."""
+    return {**settings.resumed, "cases": describe_cases(*split)}
 
 
 def cases_of(split: tuple[Items, Items], *, part: Literal["training", "validation"]) -> Items:

@@ -12,10 +12,13 @@ import torch
 
 from monai_patchgrow.bundle.plain_settings import (
     LARGEST_SEED,
+    as_plain,
+    check_extension,
     parse_device,
     parse_folder,
     parse_list,
     parse_number,
+    parse_resume,
     parse_switch,
 )
 from monai_patchgrow.bundle.segmentation_classes import parse_channels, parse_labels, parse_normalisation
@@ -28,9 +31,16 @@ __all__ = ["SegmentationSettings"]
 
 _ID = MappingProxyType({"max_epochs": "train#trainer#max_epochs"})  # MONAI's consumers set it there
 _ORIENTATION = ({"L", "R"}, {"A", "P"}, {"I", "S"})
-_SWITCHES = ("resume", "verify_data", "trust_label_voxels", "channels_last", "compile", "augment", "batch_dice")
+_SWITCHES = ("verify_data", "trust_label_voxels", "channels_last", "compile", "augment", "batch_dice")
 _FOLDERS = ("dataset_dir", "output_dir", "ckpt_dir", "cache_dir")
 _PACING = ("curriculum", "smallest_patch", "full_patch_share", "stage_lengths")
+_FREE = frozenset(  # what a run may be resumed with another one of, or is compared elsewhere
+    [
+        *(*_FOLDERS, "max_epochs", "planned_epochs", "iterations_per_epoch", "extend_to", "seed"),
+        *("resume", "checkpoint_minutes", "verify_data", "num_workers", "cache_memory_gib"),
+        *("device", "amp", "channels_last", "compile"),
+    ]
+)
 _COUNTS = ("batch_size", "max_epochs", "planned_epochs", "iterations_per_epoch", "val_interval")
 
 
@@ -75,7 +85,9 @@ class SegmentationSettings:
     strides: tuple[Sizes, ...]
     kernel_sizes: tuple[Sizes, ...]
     features: Sizes
-    resume: bool
+    resume: bool | Literal["auto"]
+    extend_to: int | None
+    checkpoint_minutes: float | None
     verify_data: bool
     trust_label_voxels: bool
     num_workers: int
@@ -105,7 +117,7 @@ class SegmentationSettings:
         parsed: dict[str, Any] = {name: parse_folder(raw[name], name=name) for name in _FOLDERS}
         parsed |= {name: parse_int(raw[name], name=name, minimum=1) for name in _COUNTS}
         parsed |= {name: parse_switch(raw[name], name=name) for name in _SWITCHES} | _plan(raw)
-        return cls(**{**parsed, **parse_levels(raw), **_data(raw), **_machine(raw)})
+        return cls(**{**parsed, **parse_levels(raw), **_data(raw), **_machine(raw), **_checkpoints(raw)})
 
     @property
     def is_on_gpu(self) -> bool:
@@ -124,11 +136,9 @@ class SegmentationSettings:
 
     @property
     def resumed(self) -> dict[str, Any]:
-        """What a run that is resumed must have in common with the one before, beside its epochs."""
-        smallest = None if self.smallest_patch is None else list(self.smallest_patch)
-        names = ("fold", "batch_size", "full_patch_share", "stage_lengths")
-        values = {name: getattr(self, name) for name in names}
-        return {"patch_size": list(self.patch_size), "smallest_patch": smallest, **values}
+        """What a run that is resumed must have in common with the one before, beside its epochs and its cases."""
+        names = [field.name for field in fields(self) if field.name not in _FREE]
+        return {name: as_plain(getattr(self, name)) for name in names}
 
     @property
     def outputs(self) -> list[str]:
@@ -178,6 +188,17 @@ def _fold(value: Any) -> int | Literal["all"]:
     if isinstance(value, bool) or value not in (*range(5), "all") or isinstance(value, float):
         raise ValueError(f"fold must be one of 0 to 4 or 'all', got {value!r}")
     return value
+
+
+def _checkpoints(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run keeps, and what it goes on from."""
+    resume, epochs, minutes = parse_resume(raw["resume"], name="resume"), raw["extend_to"], raw["checkpoint_minutes"]
+    check_extension(epochs, resume=resume)
+    return {
+        "resume": resume,
+        "extend_to": None if epochs is None else parse_int(epochs, name="extend_to", minimum=1),
+        "checkpoint_minutes": None if minutes is None else parse_number(minutes, name="checkpoint_minutes", above=0),
+    }
 
 
 def _machine(raw: Mapping[str, Any]) -> dict[str, Any]:

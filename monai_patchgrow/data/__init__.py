@@ -7,6 +7,7 @@ from monai_patchgrow.data.loading.nifti import NiftiReader, load_images
 from monai_patchgrow.data.loading.preprocessed import PreprocessedDataset
 from monai_patchgrow.data.loading.rank_share import cases_of_rank
 from monai_patchgrow.data.loading.seeded import SeededDataLoader
+from monai_patchgrow.data.loading.worker_signals import outlive_signals
 from monai_patchgrow.data.synthetic.digits import read_digits
 from monai_patchgrow.data.synthetic.phantom import phantom_case, write_phantom_task
 from monai_patchgrow.data.synthetic.phantom_like import PhantomKind, write_phantom_like
@@ -63,6 +64,7 @@ __all__ = [
     "load_images",
     "merge_constant_patches",
     "open_tiles",
+    "outlive_signals",
     "phantom_case",
     "read_digits",
     "read_labelled_images",

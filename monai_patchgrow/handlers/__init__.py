@@ -1,7 +1,8 @@
 """Floor 3: what happens on the events of a run? One file per Ignite handler."""
 
 from monai_patchgrow.handlers.batch_augmentation import AugmentBatches
-from monai_patchgrow.handlers.checkpoint import BestWeights, ResumableRun
+from monai_patchgrow.handlers.best_weights import BestWeights
+from monai_patchgrow.handlers.checkpoint import ResumableRun
 from monai_patchgrow.handlers.compilation import CompilationLog
 from monai_patchgrow.handlers.engine_output import LossOutput
 from monai_patchgrow.handlers.finite_output import FiniteOutput

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,6 +82,14 @@ learning_rate, or amp=False where it is on
         optimizer.found_inf = odd  # type: ignore[attr-defined]  # a fused step that finds 1 here does nothing
         self._skipped = odd if self._skipped is None else torch.maximum(self._skipped, odd)
 
+    def within_epoch(self, engine: Any) -> dict[str, Any]:
+        """Nothing; what would end the epoch is raised, before a checkpoint within it is written."""
+        self._check_epoch(engine)
+        return {}
+
+    def continue_epoch(self, state: Mapping[str, Any]) -> None:
+        """Nothing to take back."""
+
     def _check_epoch(self, engine: Any) -> None:
         skipped, self._skipped = self._skipped, None
         if skipped is not None and bool(skipped):
@@ -116,11 +123,9 @@ def cases_of_batch(engine: Any) -> list[str]:
         engine: a trainer within an iteration.
     """
     loader, state = getattr(engine.state, "dataloader", None), engine.state
-    if not isinstance(loader, SeededDataLoader) or loader.batch_size is None:
+    if not isinstance(loader, SeededDataLoader):
         return []
-    number = (state.iteration - 1) % (state.epoch_length or 1)
-    first = number * loader.batch_size
-    draws = itertools.islice(iter(loader.sampler), first, first + loader.batch_size)
+    draws = loader.sampler.draws_of((state.iteration - 1) % (state.epoch_length or 1) + 1)
     items = getattr(loader.dataset.dataset, "data", None)
     return [_name_of(None if items is None else items[draw.index]) or f"number {draw.index}" for draw in draws]
 

@@ -10,6 +10,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
+from monai_patchgrow.handlers.closing import call_at_end
 from monai_patchgrow.handlers.engine_output import loss_of
 from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.schedules.arguments import format_size
@@ -46,8 +47,7 @@ class GrowthProgress:
         check_order_on_start(engine)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
-        engine.add_event_handler(Events.COMPLETED, self._close)
-        engine.add_event_handler(Events.EXCEPTION_RAISED, self._close_after)
+        call_at_end(engine, self._close)
 
     def __call__(self, engine: Engine) -> None:
         """Advance by one iteration."""
@@ -72,10 +72,6 @@ class GrowthProgress:
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
-
-    def _close_after(self, error: BaseException) -> None:
-        self._close()
-        raise error
 
     def _describe(self, engine: Engine) -> str:
         state = engine.state

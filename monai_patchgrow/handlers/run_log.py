@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from monai_patchgrow.files import write_whole
+from monai_patchgrow.handlers.closing import call_at_end
 from monai_patchgrow.handlers.engine_output import loss_of
 from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 
@@ -63,6 +64,7 @@ class RunLog:
         self._loss_sum: float | Tensor = 0.0
         self._learning_rate = 0.0
         self._curves: TensorboardLogger | None = None
+        self._continued: tuple[float, float] | None = None
 
     @property
     def history_path(self) -> Path:
@@ -76,8 +78,7 @@ class RunLog:
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add_loss)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
-        engine.add_event_handler(Events.COMPLETED, self._close)
-        engine.add_event_handler(Events.EXCEPTION_RAISED, self._close_after)
+        call_at_end(engine, self._close)
 
     def __call__(self, engine: Engine) -> None:
         """Write the epoch that just ended."""
@@ -138,7 +139,7 @@ class RunLog:
     def _start(self, engine: Engine) -> None:
         if idist.get_rank() > 0:
             return
-        resumed = engine.state.epoch > 0
+        resumed = engine.state.iteration > 0
         if resumed:
             self._forget_after(engine.state.epoch)
         self.output_dir.mkdir(parents=True, exist_ok=True)
@@ -154,9 +155,17 @@ class RunLog:
             kept = [record for record in read_history(self.history_path) if record["epoch"] <= epoch]
             write_whole("".join(map(_line, kept)), self.history_path)
 
+    def within_epoch(self, engine: Engine) -> dict[str, float]:
+        """The sum of the epoch's losses so far, of this rank, and the learning rate that it started with."""
+        return {"loss_sum": float(self._loss_sum), "learning_rate": self._learning_rate}
+
+    def continue_epoch(self, state: Mapping[str, float]) -> None:
+        """Sum on from an epoch's losses, from the next start of an epoch on."""
+        self._continued = state["loss_sum"], state["learning_rate"]
+
     def _start_epoch(self) -> None:
-        self._loss_sum = 0.0
-        self._learning_rate = self.optimizer.param_groups[0]["lr"]
+        anew = 0.0, self.optimizer.param_groups[0]["lr"]
+        (self._loss_sum, self._learning_rate), self._continued = self._continued or anew, None
 
     def _add_loss(self, engine: Engine) -> None:
         self._loss_sum = self._loss_sum + loss_of(engine)
@@ -165,10 +174,6 @@ class RunLog:
         if self._curves is not None:
             self._curves.close()
             self._curves = None
-
-    def _close_after(self, error: BaseException) -> None:
-        self._close()
-        raise error
 
 
 def read_history(path: str | Path) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from ignite.metrics import Metric
 
 from monai_patchgrow.internals.ignite import attached_to
 
-__all__ = ["loads_without_code", "serializable_handlers"]
+__all__ = ["handlers_within_epoch", "loads_without_code", "serializable_handlers"]
 
 _logger = logging.getLogger(__name__)
 
@@ -49,6 +49,19 @@ def serializable_handlers(engine: Engine, *, known: Mapping[str, Any]) -> dict[s
     return found
 
 
+def handlers_within_epoch(engine: Engine) -> dict[str, Any]:
+    """The handlers of an engine that gather something within an epoch, by name, as `serializable_handlers` has them.
+
+    They have ``within_epoch(engine)``, which returns what one process has gathered so far (it may raise what would end
+    the epoch), and ``continue_epoch(state)``, which takes it back on start, before the epoch's start is told again.
+    """
+    found: dict[str, Any] = {}
+    for handler in attached_to(engine):
+        if _is_callable(handler, "within_epoch", "continue_epoch"):
+            found[_free_name(handler, found)] = handler
+    return found
+
+
 def loads_without_code(name: str, state: Any) -> bool:
     """Whether a state can be loaded with ``weights_only``; says so in the log where it can't.
 
@@ -69,10 +82,12 @@ def loads_without_code(name: str, state: Any) -> bool:
 
 
 def _has_state(handler: Any) -> bool:
-    is_serializable = callable(getattr(handler, "state_dict", None)) and callable(
-        getattr(handler, "load_state_dict", None)
-    )
-    return is_serializable and not isinstance(handler, (Engine, Metric, type))
+    return _is_callable(handler, "state_dict", "load_state_dict")
+
+
+def _is_callable(handler: Any, *methods: str) -> bool:
+    has_all = all(callable(getattr(handler, method, None)) for method in methods)
+    return has_all and not isinstance(handler, (Engine, Metric, type))
 
 
 def _free_name(handler: Any, taken: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import ignite.distributed as idist
@@ -73,6 +73,7 @@ class Throughput:
         self.epoch = EpochThroughput()
         self.total = EpochThroughput()
         self._clock, self._waiting = Timer(), Timer()
+        self._continued: EpochThroughput | None = None
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer, which gets the measurements as ``state.throughput``."""
@@ -92,8 +93,16 @@ class Throughput:
         """Count on from a checkpoint's totals."""
         self.total = EpochThroughput(**state_dict)
 
+    def within_epoch(self, engine: Engine) -> dict[str, Any]:
+        """The epoch's numbers so far, of this rank."""
+        return asdict(self._timed())
+
+    def continue_epoch(self, state: Mapping[str, Any]) -> None:
+        """Count on from an epoch's numbers, from the next start of an epoch on."""
+        self._continued = EpochThroughput(**state)
+
     def _start_epoch(self) -> None:
-        self.epoch = EpochThroughput()
+        self.epoch, self._continued = self._continued or EpochThroughput(), None
         self._clock.reset()
         self._waiting.reset()
         self._waiting.pause()
@@ -111,11 +120,16 @@ class Throughput:
         device = getattr(engine.state, "device", None)
         if device is not None and device.type == "cuda":
             torch.cuda.synchronize(device)
-        self.epoch.seconds, self.epoch.waiting_seconds = self._clock.value(), self._waiting.value()
+        self.epoch = self._timed()
         if idist.get_world_size() > 1:
             self._gather()
         for name, value in asdict(self.epoch).items():
             setattr(self.total, name, getattr(self.total, name) + value)
+
+    def _timed(self) -> EpochThroughput:
+        """The epoch so far, with the time since it started, or was gone on with."""
+        seconds, waiting = self.epoch.seconds + self._clock.value(), self.epoch.waiting_seconds + self._waiting.value()
+        return replace(self.epoch, seconds=seconds, waiting_seconds=waiting)
 
     def _gather(self) -> None:
         """Make the epoch's numbers those of all ranks: counts add up, and the slowest rank's time is everybody's."""

@@ -129,7 +129,35 @@ def test_resumed_run_ends_on_the_same_bits(trained, phantom_task, tmp_path):
     assert [record["epoch"] for record in read_history(tmp_path / "history.jsonl")] == [1, 2]
 
     run("train.json", tmp_path, resume=True, num_workers=2, **overrides)
+    assert_same_end(trained, tmp_path)
 
+
+_ALL_GET_SIGTERM = {
+    "imports": [
+        "$import os",
+        "$from ignite.engine import Events",
+        "$import monai_patchgrow.bundle.segmentation as bundle",
+    ],
+    "run": [
+        "$@train#trainer.add_event_handler(Events.ITERATION_STARTED(once=5), lambda: os.killpg(0, 15))",
+        "$bundle.train(@train#trainer)",
+    ],
+}
+
+
+def test_a_run_that_a_scheduler_stops_goes_on_to_the_same_bits(trained, phantom_task, tmp_path):
+    data = {"dataset_dir": str(phantom_task), "output_dir": str(tmp_path), "network_def#dropout": 0.1}
+    stopped = run("train.json", tmp_path, check=False, num_workers=2, **_ALL_GET_SIGTERM, **data, **TINY)
+    assert stopped.returncode == 75
+    assert stopped.stderr.splitlines()[-1] == (
+        f"stopped by SIGTERM after iteration 5: {tmp_path}/models/last.pt is written, resume goes on from there"
+    )
+    assert "Traceback" not in stopped.stdout + stopped.stderr
+    run("train.json", tmp_path, resume=True, num_workers=2, **data, **TINY)
+    assert_same_end(trained, tmp_path)
+
+
+def assert_same_end(trained, tmp_path):
     for name in ("last.pt", "model.pt"):
         unbroken, resumed = (torch.load(folder / "models" / name, weights_only=True) for folder in (trained, tmp_path))
         weights = (unbroken["network"], resumed["network"]) if name == "last.pt" else (unbroken, resumed)
@@ -230,7 +258,8 @@ def test_resume_of_another_plan_gets_one_line(trained, phantom_task, tmp_path):
     process = run("train.json", tmp_path, check=False, resume=True, num_workers=0, **data, **{**TINY, "max_epochs": 9})
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1] == (
-        f"error: {tmp_path}/models/last.pt is of a run with max_epochs 5, this one has 9: give both the same"
+        f"error: {tmp_path}/models/last.pt is of a run with max_epochs 5, this one has 9: "
+        "give both the same, or extend_to 9"
     )
 
 

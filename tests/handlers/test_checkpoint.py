@@ -151,6 +151,35 @@ def test_run_of_another_fold_is_not_gone_on_with(path):
     assert Run(path, settings={"fold": 1}, resume=True).run().epochs == []
 
 
+@pytest.mark.parametrize("stop_after", [1, 4])
+def test_a_run_is_extended_under_the_learning_rates_of_a_longer_one(path, tmp_path, stop_after):
+    rates = []
+
+    def longer(path, **options):
+        run = Run(path, **options)
+        run.scheduler = torch.optim.lr_scheduler.PolynomialLR(run.optimizer, 6, power=0.9)
+        run.handler.objects["scheduler"] = run.scheduler
+        run.engine.add_event_handler(
+            Events.EPOCH_STARTED, lambda engine: rates.append((engine.state.epoch, run.optimizer.param_groups[0]["lr"]))
+        )
+        return run.run(max_epochs=6)
+
+    longer(tmp_path / "unbroken.pt")
+    unbroken, rates = dict(rates), []
+    Run(path).run(max_epochs=4, stop_after=stop_after if stop_after < 4 else None)
+    assert longer(path, resume=True, extend=True).epochs == [e for e in range(stop_after + 1, 7) for _ in range(2)]
+    assert dict(rates) == pytest.approx({epoch: unbroken[epoch] for epoch in range(stop_after + 1, 7)})
+    assert load(path)["trainer"]["max_epochs"] == 6
+
+
+def test_a_longer_run_is_refused_unless_it_is_to_be_extended(path):
+    Run(path).run(max_epochs=2)
+    with pytest.raises(ValueError, match=r"max_epochs 2, this one has 3: give both the same, or extend_to 3$"):
+        Run(path, resume=True).run(max_epochs=3)
+    with pytest.raises(ValueError, match=r"max_epochs 2, this one has 1: give both the same$"):
+        Run(path, resume=True, extend=True).run(max_epochs=1)
+
+
 def test_momentum_is_restored(path):
     first = Run(path).run()
     second = Run(path, seed=1, resume=True).run()
@@ -187,8 +216,13 @@ def test_resume_leaves_other_outputs_in_place(path, tmp_path):
     assert history.read_text() == "{}\n"
 
 
-def test_resume_with_nothing_there_starts_from_the_beginning(path, caplog):
-    run = Run(path, resume=True).run()
+def test_resume_with_nothing_there_is_refused_unless_told_otherwise(path):
+    with pytest.raises(ValueError, match=r"nothing to resume at .*last\.pt: resume=auto starts from the beginning"):
+        Run(path, resume=True).run()
+
+
+def test_resume_with_nothing_there_starts_from_the_beginning_on_request(path, caplog):
+    run = Run(path, resume="auto").run()
     assert run.epochs == [1, 1, 2, 2]
     assert f"nothing to resume at {path}: starts from the beginning" in caplog.messages
 
@@ -223,7 +257,7 @@ def test_new_run_sets_outputs_and_folders_aside(path, tmp_path):
 
 def test_resume_with_nothing_there_sets_other_outputs_aside(path, tmp_path):
     (tmp_path / "model.pt").write_text("weights")
-    Run(path, outputs=[tmp_path / "model.pt"], resume=True).run()
+    Run(path, outputs=[tmp_path / "model.pt"], resume="auto").run()
     assert (tmp_path / "model.1.pt").read_text() == "weights"
 
 
@@ -341,6 +375,7 @@ def test_another_number_of_epochs_is_refused(path, max_epochs):
     Run(path).run(max_epochs=3)
     assert refusal(path, max_epochs=max_epochs) == (
         f"{path} is of a run with max_epochs 3, this one has {max_epochs}: give both the same"
+        + (", or extend_to 4" if max_epochs == 4 else "")
     )
 
 

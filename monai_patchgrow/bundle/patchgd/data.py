@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
+from monai_patchgrow.bundle.item_files import describe_cases
 from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings
 from monai_patchgrow.data.loading.shared_memory import free_shared_bytes, tensor_bytes, workers_that_fit
@@ -17,12 +18,24 @@ from monai_patchgrow.data.synthetic.ultramnist import UltraMNIST
 from monai_patchgrow.data.tasks.labelled_images import find_images, read_labelled_images, split_images
 from monai_patchgrow.schedules.arguments import parse_int, parse_sizes
 
-__all__ = ["fitting_workers", "images_to_classify", "labelled_images", "preprocessed_by", "ultramnist_images"]
+__all__ = [
+    "compared",
+    "fitting_workers",
+    "images_to_classify",
+    "labelled_images",
+    "preprocessed_by",
+    "ultramnist_images",
+]
 
 _logger = logging.getLogger(__name__)
 
 _SAMPLED_ITEMS = 8
 _LOADERS = 2  # of training and validation: the batches of both lie ready at the same time
+
+
+def compared(settings: ClassificationSettings, split: tuple[Any, Any]) -> dict[str, Any]:
+    """Return what a run that is resumed must have in common with the one before, the files of its images included."""
+    return {**settings.resumed, **({} if settings.data == "digits" else {"images": describe_cases(*split)})}
 
 
 def ultramnist_images(

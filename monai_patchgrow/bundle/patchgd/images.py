@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import Compose, MapTransform
 
+from monai_patchgrow.bundle.one_line import causes
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.networks.heads.by_name import FIXED_GRID
 from monai_patchgrow.schedules.arguments import format_size
 
-__all__ = ["CheckImageSized", "ImagePreprocessing", "causes", "name_fault", "reason_of"]
+__all__ = ["CheckImageSized", "ImagePreprocessing", "name_fault", "reason_of"]
 
 
 class ImagePreprocessing(Compose):
@@ -118,14 +119,6 @@ def reason_of(error: BaseException) -> str:
     lines = str(cause).strip().splitlines()
     reason = lines[0] if lines else ""
     return reason if isinstance(cause, DataError) else f"{type(cause).__name__}: {reason}"
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, what caused it, what caused that; not what an error was raised "from None" to hide."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
 
 
 def _telling(error: BaseException) -> BaseException:

@@ -13,6 +13,7 @@ from monai_patchgrow.bundle.plain_settings import (
     parse_folder,
     parse_list,
     parse_number,
+    parse_resume,
     parse_switch,
 )
 from monai_patchgrow.schedules.arguments import parse_int, parse_sizes
@@ -172,7 +173,9 @@ PARSERS: Mapping[str, Parser] = {
     "rotate90": parse_switch,
     "evidence": parse_switch,
     "seed": partial(parse_int, minimum=0, maximum=LARGEST_SEED),
-    "resume": parse_switch,
+    "resume": parse_resume,
+    "extend_to": _maybe_count,
+    "checkpoint_minutes": _or_none(_above_zero),
     "num_workers": _count_from_zero,
     "device": parse_device,
     "amp": _or_none(parse_switch),

@@ -10,12 +10,10 @@ import ignite.distributed as idist
 from torch import nn
 from tqdm import tqdm
 
-from monai_patchgrow.bundle.loader_errors import loader_errors
+from monai_patchgrow.bundle import engine_run
 from monai_patchgrow.bundle.one_line import one_line_config_errors
-from monai_patchgrow.bundle.output_folders import leave_folders
-from monai_patchgrow.bundle.patchgd.images import causes, name_fault
+from monai_patchgrow.bundle.patchgd.images import name_fault
 from monai_patchgrow.bundle.plain_settings import check_above_zero
-from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tiles.file import FileTiles
 from monai_patchgrow.data.tiles.source import TileSource
 from monai_patchgrow.engines.patchgd.exactness import why_equal_patches_differ
@@ -75,24 +73,8 @@ def check_images(
 
 
 def run_engine(engine: Any) -> None:
-    """Run an engine; on data that can't be read exit with one line and code 1: the last epoch's checkpoint is whole.
-
-    The metrics of an evaluator are logged.
-
-    Raises:
-        SystemExit: unsound data, with the line as its message; the error itself in a process that hosts the bundle.
-    """
-    with one_line_config_errors():
-        try:
-            with loader_errors():
-                engine.run()
-        except Exception as error:
-            fault = next((cause for cause in causes(error) if isinstance(cause, DataError)), None)
-            if fault is None:
-                raise
-            raise fault from None
-        finally:
-            leave_folders()
+    """Run an engine as `monai_patchgrow.bundle.engine_run.run_engine` does, and log an evaluator's metrics."""
+    engine_run.run_engine(engine)
     state = getattr(engine, "state", None)
     if idist.get_rank() == 0:
         for name, value in getattr(state, "metrics", {}).items():

@@ -13,11 +13,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset, Subset
 
-from monai_patchgrow.bundle.loader_errors import worker_timeout
 from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.output_folders import check_folders, keep_folders
 from monai_patchgrow.bundle.patchgd import preflight
 from monai_patchgrow.bundle.patchgd.data import (
+    compared,
     fitting_workers,
     images_to_classify,
     labelled_images,
@@ -29,7 +29,7 @@ from monai_patchgrow.bundle.patchgd.network import build_encoder, build_head, lo
 from monai_patchgrow.bundle.patchgd.preflight import run_engine
 from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings, DataKind
 from monai_patchgrow.bundle.plain_settings import parse_folder
-from monai_patchgrow.bundle.ranks import check_ranks, default_workers, join_ranks, leave_ranks
+from monai_patchgrow.bundle.ranks import check_ranks, default_workers, join_ranks, leave_ranks, worker_timeout
 from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys, running_parser
 from monai_patchgrow.data.synthetic.ultramnist import UltraMNIST
 from monai_patchgrow.engines.patchgd.exactness import active_dropout
@@ -51,6 +51,7 @@ __all__ = [
     "check_resume",
     "check_same",
     "classify",
+    "compared",
     "default_workers",
     "find_images",
     "fitting_workers",
@@ -135,9 +136,8 @@ def split_images(settings: ClassificationSettings) -> Split:
             digit_pixels=settings.digit_pixels,
             seed=settings.data_seed or 0,
         )
-    options: dict[str, Any] = {"target": settings.target, "volumes": settings.data == "volumes"}
-    fold = _known(settings.fold)
-    return labelled_images(settings.dataset_dir, num_classes=settings.num_classes, fold=fold, **options)
+    options = {"target": settings.target, "volumes": settings.data == "volumes", "fold": _known(settings.fold)}
+    return labelled_images(settings.dataset_dir, num_classes=settings.num_classes, **options)
 
 
 def find_images(settings: ClassificationSettings) -> list[dict[str, Any]]:

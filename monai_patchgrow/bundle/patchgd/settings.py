@@ -12,6 +12,7 @@ import torch
 
 from monai_patchgrow.bundle.patchgd.parsers import PARSERS
 from monai_patchgrow.bundle.patchgd.rules import check_digits, check_grid, check_growth, check_names, check_turning
+from monai_patchgrow.bundle.plain_settings import as_plain, check_extension
 from monai_patchgrow.engines.patchgd.chunks import Sampling
 from monai_patchgrow.losses.image_target import ImageTarget
 from monai_patchgrow.networks.encoders.by_name import backbone_rule
@@ -23,6 +24,13 @@ DataKind = Literal["digits", "slides", "volumes"]
 Sizes = tuple[int, ...]
 
 _ID = {"max_epochs": "train#trainer#max_epochs"}  # MONAI's consumers set it there
+_FREE = frozenset(  # what a run may be resumed with another one of, or is compared elsewhere
+    [
+        *("data", "dataset_dir", "output_dir", "ckpt_dir", "ckpt_path", "cache_dir", "pretrained", "class_names"),
+        *("max_epochs", "planned_epochs", "extend_to", "train_images", "seed", "resume", "checkpoint_minutes"),
+        *("verify_data", "verify_tiles", "cache_memory_gib", "num_workers", "chunk_size", "evidence", "device", "amp"),
+    ]
+)
 _WHITE = 255
 
 
@@ -92,7 +100,9 @@ class ClassificationSettings:
     rotate90: bool = False
     evidence: bool = False
     seed: int | None = None
-    resume: bool = False
+    resume: bool | Literal["auto"] = False
+    extend_to: int | None = None
+    checkpoint_minutes: float | None = None
     num_workers: int
     device: torch.device
     amp: bool | None
@@ -152,20 +162,11 @@ class ClassificationSettings:
 
     @property
     def resumed(self) -> dict[str, Any]:
-        """What a run that is resumed must have in common with the one before, beside its epochs."""
-        own = {
-            "digits": ("digit_pixels", "data_seed", "val_images"),
-            "slides": ("fold", "level", "background_threshold"),
-            "volumes": ("fold", "spacing", "orientation"),
-        }[self.data]
-        names = (
-            *(*own, "patch_size", "stride", "batch_size", "sampling", "inner_steps", "accumulation", "true_gradient"),
-            *("curriculum", "target", "class_weights", *(("rotate90",) if len(self.patch_size) == 2 else ())),
-        )
-        values = {name: getattr(self, name) for name in (*names, "mirror_axes")}
+        """What a run that is resumed must have in common with the one before, beside its epochs and its images."""
+        values = {field.name: as_plain(getattr(self, field.name)) for field in fields(self) if field.name not in _FREE}
         if self.data == "digits":
             values["digits"] = "those of scikit-learn" if self.dataset_dir is None else "those of a folder"
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return values
 
     def __str__(self) -> str:
         return "\n".join(f"{field.name:25} {getattr(self, field.name)}" for field in fields(self))
@@ -208,6 +209,7 @@ class ClassificationSettings:
         insisting = "exact=True" if self.exact else "true_gradient=True" if self.true_gradient else None
         if insisting and (self.exact is False or not sampling.is_one_group(1)):
             raise ValueError(f"{insisting} needs one step of the optimiser for all inner steps, and exact not False")
+        check_extension(self.extend_to, resume=self.resume)
         check_growth(
             *(self.patch_size, self.backbone, self.head),
             {"batch_size": self.batch_size, "max_epochs": self.planned_epochs, "curriculum": self.curriculum},

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from monai_patchgrow.data.loading.carried_draw import carried, carry_draws, without_draw
 from monai_patchgrow.data.loading.rank_share import slice_of_rank
 from monai_patchgrow.data.loading.seeded_sampler import SeededSampler, mix_seed
+from monai_patchgrow.data.loading.worker_signals import outlive_signals
 from monai_patchgrow.internals.torch import end_persistent_workers
 from monai_patchgrow.schedules.sample import SampleDraw, SamplePlan
 from monai_patchgrow.state.patch_size import PatchCount, PatchSize, held_at
@@ -47,7 +48,7 @@ class SeededDataLoader(DataLoader):
         batch_size: volumes per batch, over all ranks.
         iterations_per_epoch: batches per epoch (default: one pass through the data).
         num_workers: loader processes; persistent ones unless `persistent_workers` says otherwise, and given up
-            after `WORKER_TIMEOUT` unless `timeout` says otherwise.
+            after `WORKER_TIMEOUT` unless `timeout` says otherwise; they outlive the signals that end a run.
         **options: further options of ``monai.data.DataLoader``.
 
     Raises:
@@ -78,6 +79,7 @@ class SeededDataLoader(DataLoader):
         _check_ranks(sampler)
         options.setdefault("persistent_workers", num_workers > 0)
         options.setdefault("timeout", WORKER_TIMEOUT if num_workers else 0)
+        options.setdefault("worker_init_fn", outlive_signals)
         # The loader's own generator: without it every new iterator would move torch's global one.
         options.setdefault("generator", torch.Generator().manual_seed(mix_seed(seed)))
         super().__init__(
@@ -95,11 +97,11 @@ class SeededDataLoader(DataLoader):
     def _count_round(self, batches: Iterator[Any]) -> Iterator[Any]:
         # Counted by what the trainer took, not by what workers drew ahead: rounds that are dropped don't count.
         yield from batches
-        self.sampler.finished_rounds += 1
+        self.sampler.finish_round()
 
-    def set_epoch(self, epoch: int, *, seed: int | None = None) -> None:
-        """Let the next iterator draw the given epoch (from 1), under `seed` where given."""
-        self.sampler.set_epoch(epoch, seed=seed)
+    def set_epoch(self, epoch: int, *, seed: int | None = None, first_batch: int = 1) -> None:
+        """Let the next iterator draw the given epoch (from 1), under `seed` where given, from `first_batch` on."""
+        self.sampler.set_epoch(epoch, seed=seed, first_batch=first_batch)
 
     def follow(
         self, plan: SamplePlan, *, patch_size: PatchSize | None = None, patch_count: PatchCount | None = None

@@ -73,12 +73,29 @@ class SeededSampler(Sampler[SampleDraw]):
         self.num_samples = len(data_source) if num_samples is None else num_samples
         self.epoch = 0
         self.finished_rounds = 0
+        self._done = 0  # batches of the round that the next iterator leaves out
 
-    def set_epoch(self, epoch: int, *, seed: int | None = None) -> None:
-        """Start the given epoch (from 1, as Ignite counts) over, under another run's `seed` where given."""
+    def set_epoch(self, epoch: int, *, seed: int | None = None, first_batch: int = 1) -> None:
+        """Start the given epoch (from 1, as Ignite counts) over, or behind some of its batches.
+
+        Args:
+            epoch: from 1.
+            seed: another run's; default: the one before.
+            first_batch: of the epoch, from 1, that comes next.
+        """
         self.epoch = epoch
         self.seed = self.seed if seed is None else seed
-        self.finished_rounds = 0
+        self.finished_rounds, self._done = divmod(first_batch - 1, self._batches_per_round)
+
+    def finish_round(self) -> None:
+        """Let the next iterator draw the next round of the epoch."""
+        self.finished_rounds += 1
+        self._done = 0
+
+    def draws_of(self, batch: int) -> list[SampleDraw]:
+        """This rank's samples of a batch (within the epoch, from 1) of the round that is being drawn."""
+        first = (batch - 1) % self._batches_per_round * self.batch_size
+        return list(self._draws(self.finished_rounds, range(first, min(first + self.batch_size, self.num_samples))))
 
     def patches_of(self, batch: int) -> tuple[int, int, int]:
         """Of a batch (within the epoch, from 1) the patches of lower ranks, of this rank, and of all ranks.
@@ -98,12 +115,16 @@ class SeededSampler(Sampler[SampleDraw]):
         return sum(map(self._is_own, range(self.num_samples)))
 
     def __iter__(self) -> Iterator[SampleDraw]:
+        yield from self._draws(self.finished_rounds, range(self._done * self.batch_size, self.num_samples))
+
+    def _draws(self, finished_rounds: int, samples: range) -> Iterator[SampleDraw]:
+        """This rank's of the samples of these numbers within a round."""
         length = len(self.data_source)
         passes = -(-self.num_samples // length)
-        for drawn in range(self.num_samples):
+        for drawn in samples:
             # A round that ends within a pass leaves the rest of it out: the next round starts the next pass.
-            number = self.finished_rounds * passes + drawn // length
-            if drawn % length == 0:
+            number = finished_rounds * passes + drawn // length
+            if drawn == samples.start or drawn % length == 0:
                 # Not from the global generator: what ran before must not count, nor may drawing move it.
                 generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch, number))
                 order = torch.randperm(length, generator=generator).tolist()
@@ -111,15 +132,12 @@ class SeededSampler(Sampler[SampleDraw]):
             if not self._is_own(drawn):
                 continue
             index = order[drawn % length]
-            position = self.finished_rounds * self.num_samples + drawn
+            position = finished_rounds * self.num_samples + drawn
             # The pass is part of the seed: within an epoch a case looks different each time.
             seed = mix_seed(self.seed, self.epoch, number, index)
-            yield SampleDraw(index, seed, position, self._patches(drawn))
-
-    def _patches(self, drawn: int) -> SamplePatches | None:
-        """The patches of the sample of this number within the round."""
-        batch, sample = divmod(drawn, self.batch_size)
-        return self._planned(self.finished_rounds * self._batches_per_round + batch + 1, sample)
+            batch, sample = divmod(drawn, self.batch_size)
+            patches = self._planned(finished_rounds * self._batches_per_round + batch + 1, sample)
+            yield SampleDraw(index, seed, position, patches)
 
     def _planned(self, batch: int, sample: int) -> SamplePatches | None:
         return None if self.plan is None else self.plan.patches_at(epoch=self.epoch, batch=batch, sample=sample)

@@ -1,7 +1,12 @@
 """SeededDataLoader: samples that depend on (seed, epoch, pass, index) alone."""
 
+import multiprocessing
+import os
 import pickle
 import random
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -138,6 +143,17 @@ def test_setting_the_epoch_again_starts_it_over():
     first = read(loader)
     loader.set_epoch(0)
     assert read(loader) == first
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_epoch_goes_on_behind_the_batches_that_are_done(num_workers):
+    loader = SeededDataLoader(make_dataset(), num_workers=num_workers, iterations_per_epoch=5, batch_size=2)
+    loader.set_epoch(3)
+    whole = [read(loader), read(loader)]
+    loader.set_epoch(3, first_batch=4)
+    assert [read(loader), read(loader)] == [whole[0][3:], whole[1]]
+    loader.set_epoch(3, first_batch=8)
+    assert read(loader) == whole[1][2:]
 
 
 def test_every_pass_holds_every_index_once():
@@ -299,3 +315,25 @@ def test_a_batch_of_fewer_volumes_than_ranks_is_refused(monkeypatch):
     with pytest.raises(ValueError, match="the last batch of a pass has 1 volumes, fewer than the 4 ranks"):
         SeededDataLoader(make_dataset(), batch_size=5)
     assert len(SeededDataLoader(make_dataset(), batch_size=5, drop_last=True)) == 1
+
+
+# workers
+
+
+class TellsPid(MapTransform):
+    def __call__(self, data):
+        return {**data, "pid": os.getpid()}
+
+
+def test_workers_outlive_the_signals_that_end_a_run_and_end_with_it():
+    loader = SeededDataLoader(Dataset(ITEMS, TellsPid("image")), num_workers=1, batch_size=2)
+    batches = iter(loader)
+    worker = int(next(batches)["pid"][0])
+    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGTERM):
+        # From a process that isn't its parent.
+        subprocess.run([sys.executable, "-c", f"import os; os.kill({worker}, {int(one)})"], check=True)
+    assert len(list(batches)) == 2
+    process = next(one for one in multiprocessing.active_children() if one.pid == worker)
+    process.terminate()
+    process.join(20)
+    assert process.exitcode == 0

@@ -1,0 +1,55 @@
+"""How a bundle's engine runs, and ends: what stops it on the way is one line, not a traceback."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import ignite.distributed as idist
+
+from monai_patchgrow.bundle.one_line import causes, is_command, one_line_config_errors
+from monai_patchgrow.bundle.output_folders import leave_folders
+from monai_patchgrow.bundle.ranks import part_from_ranks
+from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.handlers.stop_signals import RunStopped
+
+__all__ = ["INTERRUPTED", "run_engine"]
+
+INTERRUPTED = 130
+"""Exit code of a run that Ctrl-C ended at once, as shells have it."""
+
+_WORKERS_REMEDY = "is /dev/shm or the memory full? fewer num_workers need less, docker run --shm-size gives more"
+
+
+def run_engine(engine: Any) -> None:
+    """Run an engine of Ignite; in a process that is ``python -m monai.bundle`` its end is one line.
+
+    Args:
+        engine: MONAI's trainer or evaluator.
+
+    Raises:
+        RunStopped: a signal ended the run, which is kept; exit code 75.
+        SystemExit: data that can't be read any more, or workers that hand out nothing, with the line as its message,
+            exit code 1; a second Ctrl-C, exit code 130. In a process that hosts the bundle, the fault's own error.
+    """
+    with one_line_config_errors():
+        try:
+            engine.run()
+        except RunStopped as stop:
+            if is_command() and idist.get_rank() == 0:
+                sys.stderr.write(f"{stop}\n")
+            part_from_ranks()
+            raise
+        except KeyboardInterrupt:
+            if not is_command():
+                raise
+            raise SystemExit(INTERRUPTED) from None
+        except Exception as error:
+            fault = next((cause for cause in causes(error) if isinstance(cause, DataError)), None)
+            if fault is not None:
+                raise fault from None
+            if isinstance(error, RuntimeError) and str(error).startswith("DataLoader "):
+                raise DataError(f"num_workers: {error}: {_WORKERS_REMEDY}") from error
+            raise
+        finally:
+            leave_folders()
