@@ -34,8 +34,9 @@ def one_line_errors() -> Iterator[None]:
 def one_line_config_errors() -> Iterator[None]:
     """For what a bundle's config calls: as `one_line_errors` where the process is ``python -m monai.bundle``.
 
-    Ctrl-C ends the command without a traceback. SystemExit passes through MONAI's config parser, which would wrap any other error in a long traceback. A process
-    that hosts bundles, as a MONAI Label server or a federated client, gets the error itself, which ends no process.
+    Ctrl-C ends the command without a traceback. SystemExit passes through MONAI's config parser, which would wrap any
+    other error in a long traceback. A process that hosts bundles, as a MONAI Label server or a federated client, gets
+    the error itself, which ends no process.
 
     >>> with one_line_config_errors():
     ...     raise ValueError("max_epochs must be at least 1")
