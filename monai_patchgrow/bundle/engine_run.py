@@ -13,10 +13,7 @@ from monai_patchgrow.bundle.ranks import part_from_ranks
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.handlers.stop_signals import RunStopped
 
-__all__ = ["INTERRUPTED", "run_engine"]
-
-INTERRUPTED = 130
-"""Exit code of a run that Ctrl-C ended at once, as shells have it."""
+__all__ = ["run_engine"]
 
 _WORKERS_REMEDY = "is /dev/shm or the memory full? fewer num_workers need less, docker run --shm-size gives more"
 
@@ -40,10 +37,6 @@ def run_engine(engine: Any) -> None:
                 sys.stderr.write(f"{stop}\n")
             part_from_ranks()
             raise
-        except KeyboardInterrupt:
-            if not is_command():
-                raise
-            raise SystemExit(INTERRUPTED) from None
         except Exception as error:
             fault = next((cause for cause in causes(error) if isinstance(cause, DataError)), None)
             if fault is not None:

@@ -7,7 +7,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["causes", "complain", "is_command", "one_line_config_errors", "one_line_errors", "reason_of"]
+__all__ = ["INTERRUPTED", "causes", "complain", "is_command", "one_line_config_errors", "one_line_errors", "reason_of"]
+
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended, as shells have it."""
 
 _logger = logging.getLogger(__name__)
 
@@ -31,19 +34,23 @@ def one_line_errors() -> Iterator[None]:
 def one_line_config_errors() -> Iterator[None]:
     """For what a bundle's config calls: as `one_line_errors` where the process is ``python -m monai.bundle``.
 
-    SystemExit passes through MONAI's config parser, which would wrap any other error in a long traceback. A process
-    that hosts bundles, as a MONAI Label server or a federated client, gets the error itself, which ends no process.
+    Ctrl-C ends the command without a traceback. SystemExit passes through MONAI's config parser, which would wrap any
+    other error in a long traceback. A process that hosts bundles, as a MONAI Label server or a federated client, gets
+    the error itself, which ends no process.
 
     >>> with one_line_config_errors():
     ...     raise ValueError("max_epochs must be at least 1")
     Traceback (most recent call last):
     ValueError: max_epochs must be at least 1
     """
-    if is_command():
-        with one_line_errors():
-            yield
-    else:
+    if not is_command():
         yield
+        return
+    with one_line_errors():
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None
 
 
 def complain(message: str) -> None:

@@ -1,6 +1,8 @@
 """PatchGDTrainer and PatchGDEvaluator: MONAI engines, on which handlers, metrics and growing patches work."""
 
 import logging
+import signal
+from contextlib import suppress
 
 import pytest
 import torch
@@ -27,6 +29,7 @@ from monai_patchgrow.data import SeededDataLoader
 from monai_patchgrow.data.tiles.source import as_tile_source
 from monai_patchgrow.engines.patchgd import PatchGDEvents, fill_latent
 from monai_patchgrow.handlers import GradientClipping, LossScaling, Reproducibility, ResumableRun
+from monai_patchgrow.handlers.stop_signals import RunStopped
 from monai_patchgrow.networks.heads.conv import ConvHead
 from monai_patchgrow.networks.heads.pooling import MeanPoolingHead
 
@@ -165,7 +168,7 @@ def test_draws_depend_on_seed_epoch_and_iteration_alone(accumulation):
 
 
 def test_resumed_run_ends_on_the_bits_of_an_unbroken_one(tmp_path):
-    def run(path, *, max_epochs=4, stop_after=None, resume=False):
+    def run(path, *, max_epochs=4, stop_after=None, stop_in=None, resume=False):
         network = make_network(dropout=0.2, batch_norm=True)
         optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
         saved = ResumableRun(path, {"network": network, "optimizer": optimizer}, resume=resume)
@@ -175,11 +178,18 @@ def test_resumed_run_ends_on_the_bits_of_an_unbroken_one(tmp_path):
         trainer = make_trainer(network, optimizer=optimizer, **options)
         if stop_after:
             trainer.add_event_handler(Events.EPOCH_STARTED(once=stop_after + 1), trainer.terminate)
-        trainer.run()
+        if stop_in:
+            trainer.add_event_handler(
+                PatchGDEvents.INNER_STEP_STARTED(once=stop_in), signal.raise_signal, signal.SIGTERM
+            )
+        with suppress(RunStopped):
+            trainer.run()
         return weights(network)
 
     unbroken = run(tmp_path / "unbroken.pt")
     run(tmp_path / "last.pt", stop_after=2)
+    run(tmp_path / "last.pt", stop_in=2, resume=True)
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["trainer"]["iteration"] == 5
     assert torch.equal(run(tmp_path / "last.pt", resume=True), unbroken)
 
 
