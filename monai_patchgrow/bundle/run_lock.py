@@ -27,6 +27,8 @@ _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 _TRIES = 5  # another run may end, and take its file away, between two steps
 
 _held = dict[Path, int]()  # descriptors by file
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_held.clear)  # the locks stay with the parent
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,10 @@ def check_unlocked(*folders: str | os.PathLike[str]) -> None:
 
 
 def unlock_folders() -> None:
-    """Give back the folders that this process keeps; a forked process gives nothing back."""
+    """Give back the folders that this process keeps."""
     for path, descriptor in [*_held.items()]:
         with suppress(OSError):
-            if (holder := _read(descriptor)) is not None and holder.pid == os.getpid():
+            if _is_file(path, descriptor):
                 path.unlink()
         with suppress(OSError):
             os.close(descriptor)

@@ -144,3 +144,29 @@ def test_a_later_process_of_the_same_number_is_another(tmp_path, monkeypatch):
     without_locks(monkeypatch)
     claim(tmp_path, born="1")
     lock_folders(tmp_path)
+
+
+def test_a_forked_process_is_another_run(tmp_path):
+    lock_folders(tmp_path)
+    told = FORK.Queue()
+
+    def ask():
+        try:
+            lock_folders(tmp_path)
+        except ValueError as error:
+            told.put(str(error))
+        unlock_folders()
+
+    process = FORK.Process(target=ask)
+    process.start()
+    assert f"process {os.getpid()} on" in told.get(timeout=30)
+    process.join()
+    assert (tmp_path / LOCK_NAME).exists()
+
+
+def test_the_file_of_a_later_run_is_left_alone(tmp_path, other):
+    lock_folders(tmp_path)
+    (tmp_path / LOCK_NAME).unlink()
+    other()
+    unlock_folders()
+    assert (tmp_path / LOCK_NAME).exists()

@@ -66,10 +66,10 @@ def check_classification(
     labels = [item["label"] for item in items]
     if classes:
         check_classes_present(str(folder), dict.fromkeys(range(classes), ""), set(labels), faults.report)
-    told = {fault.file for fault in faults} | {*images}
-    for image in _all_images(folder):
-        if image not in told and len(items) > 0:
-            faults.report("file-unlisted", image, "has no label")
+    for place in sorted({Path(image).parent for image in images}):
+        for image in _all_images(place):
+            if Path(image).parent == place and image not in images:
+                faults.report("file-unlisted", image, "has no label")
     return DataReport(folder, folder.name, f"{len(items)} images", tuple(faults), _summary(labels, classes))
 
 

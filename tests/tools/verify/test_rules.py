@@ -102,3 +102,9 @@ def test_processes_find_what_one_finds(copy_of):
     folder = copy_of("decathlon")
     DECATHLON["label-unknown"][0](folder)
     assert check_data(folder, num_workers=2) == check_data(folder, num_workers=0)
+
+
+def test_images_in_other_folders_need_no_label(copy_of):
+    folder = copy_of("slides")
+    shutil.copytree(folder / "train_images", folder / "train_label_masks")
+    assert rules_of(folder) == set()
