@@ -25,6 +25,7 @@ from monai_patchgrow.bundle.segmentation_settings import SegmentationSettings
 from monai_patchgrow.data import OnImageGridd, PreprocessedDataset, read_task, split_cases, verify_cases
 from monai_patchgrow.data.loading.shared_memory import workers_that_fit
 from monai_patchgrow.handlers import amp_dtype
+from monai_patchgrow.handlers.memory_rehearsal import rehearse
 from monai_patchgrow.internals.monai import quiet_dicom_readers
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.transforms.patches import LOCATIONS_PER_CLASS
@@ -83,8 +84,10 @@ def prepare(settings: SegmentationSettings) -> None:
         _check_network(read_keys(["network"])["network"], settings)
         keep_folders(settings)
         try:
-            trainer = read_keys(["train#trainer"])["train#trainer"]
+            trainer, schedule = read_keys(["train#trainer", "schedule"]).values()
             trainer.state.resumable_run.check(trainer)
+            if settings.is_on_gpu and idist.get_world_size() == 1:
+                rehearse(trainer, schedule, in_channels=len(settings.channels), num_classes=len(settings.labels))
         except BaseException:
             leave_folders()
             raise

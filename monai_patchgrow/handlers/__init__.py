@@ -9,6 +9,7 @@ from monai_patchgrow.handlers.finite_output import FiniteOutput
 from monai_patchgrow.handlers.finite_steps import FiniteSteps
 from monai_patchgrow.handlers.gradient_clipping import GradientClipping
 from monai_patchgrow.handlers.loss_scaling import LossScaling, amp_dtype
+from monai_patchgrow.handlers.micro_batches import MicroBatches
 from monai_patchgrow.handlers.patch_growth import PatchGrowth
 from monai_patchgrow.handlers.patchgd.evidence_maps import EvidenceMaps
 from monai_patchgrow.handlers.patchgd.latent_images import LatentImages
@@ -34,6 +35,7 @@ __all__ = [
     "LatentImages",
     "LossOutput",
     "LossScaling",
+    "MicroBatches",
     "PatchGDLog",
     "PatchGrowth",
     "PredictionTable",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ignite.engine import Engine
 
-__all__ = ["attached_to"]
+__all__ = ["attached_to", "wrap_process"]
 
 
 def attached_to(engine: Engine, event: Any = None) -> Sequence[Any]:
@@ -35,3 +35,14 @@ def attached_to(engine: Engine, event: Any = None) -> Sequence[Any]:
         owner = getattr(plain, "__self__", plain)
         owners.setdefault(id(owner), owner)
     return list(owners.values())
+
+
+def wrap_process(engine: Engine, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Replace what an engine does with each batch by what `wrap` makes of it.
+
+    >>> engine = Engine(lambda engine, batch: batch + 1)
+    >>> wrap_process(engine, lambda process: lambda engine, batch: 2 * process(engine, batch))
+    >>> engine.run([1]).output
+    4
+    """
+    engine._process_function = wrap(engine._process_function)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from monai_patchgrow.internals.torch import Loss
 from monai_patchgrow.losses.batch_dice import BatchDiceOverRanks
+from monai_patchgrow.losses.patch_mean import is_mean_over_patches, terms_of
 
 __all__ = ["LossOverRanks", "loss_over_ranks"]
 
@@ -75,15 +76,14 @@ class _Weighted(Loss):
 
 def _over_ranks(loss: nn.Module, share: _Share) -> nn.Module:
     """The loss with its terms replaced by those over ranks."""
-    terms = {name: term for name, term in loss.named_children() if isinstance(term, Loss)}
+    terms = terms_of(loss)
     for name, term in terms.items():
         setattr(loss, name, _over_ranks(term, share))
     if terms:
         return loss
     if type(loss) is DiceLoss and loss.batch:
         return BatchDiceOverRanks(loss)
-    is_mean = getattr(loss, "reduction", "mean") == "mean" and not getattr(loss, "batch", False)
-    if not is_mean or (isinstance(loss, nn.CrossEntropyLoss) and loss.weight is not None):
+    if not is_mean_over_patches(loss):
         raise ValueError(
             f"a {type(loss).__name__} that is no mean over patches can't be split over ranks: take one with "
             'reduction="mean", without class weights, and batch=True for DiceLoss only'

@@ -14,7 +14,7 @@ from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.arguments import format_size
 from monai_patchgrow.schedules.growth import check_patch_size
 
-__all__ = ["check_network"]
+__all__ = ["check_network", "left_as_it_was"]
 
 _SIZES = 2  # the second shows what a size that is not the same on all axes does
 
@@ -65,7 +65,7 @@ def _try(network: nn.Module, shape: tuple[int, ...], *, hint: str) -> None:
     parameter = next(network.parameters())
     patch = torch.zeros(shape, dtype=parameter.dtype, device=parameter.device)
     try:
-        with _left_as_it_was(network, parameter.device), torch.no_grad():
+        with left_as_it_was(network, parameter.device), torch.no_grad():
             output = network.train()(patch)
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -77,7 +77,8 @@ def _try(network: nn.Module, shape: tuple[int, ...], *, hint: str) -> None:
 
 
 @contextmanager
-def _left_as_it_was(network: nn.Module, device: torch.device) -> Iterator[None]:
+def left_as_it_was(network: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put a network's buffers and modes, and torch's random numbers, back when the block ends."""
     before = [(module, module.training, _buffers_of(module)) for module in network.modules()]
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
