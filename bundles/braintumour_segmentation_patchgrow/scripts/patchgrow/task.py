@@ -9,8 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DataError
+from .faults import Report, refuse
 
-__all__ = ["Case", "DecathlonTask", "check_numbers", "json_error", "parse_names", "read_json"]
+__all__ = ["JSON", "Case", "DecathlonTask", "check_labels", "check_numbers", "parse_names", "read_json"]
+
+JSON = "dataset.json"
+"""The file in a task's folder that says what the task is."""
+
+_BACKGROUND = "background"
 
 
 @dataclass(frozen=True)
@@ -47,11 +53,6 @@ class DecathlonTask:
     cases: tuple[Case, ...]
 
 
-def json_error(folder: Path, message: str) -> DataError:
-    """The error of a fault in a folder's dataset.json."""
-    return DataError(f"{folder / 'dataset.json'}: {message}")
-
-
 def read_json(folder: Path) -> Any:
     """The content of a folder's dataset.json.
 
@@ -60,29 +61,46 @@ def read_json(folder: Path) -> Any:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    if not (path := folder / "dataset.json").is_file():
-        raise DataError(f"{folder}: no dataset.json; needed are dataset.json, imagesTr and labelsTr")
+    if not (path := folder / JSON).is_file():
+        raise DataError(f"{folder}: no {JSON}; needed are {JSON}, imagesTr and labelsTr")
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a byte order mark first
     except (OSError, ValueError) as error:
-        raise json_error(folder, f"not valid JSON ({error})") from None
+        raise DataError(f"{path}: not valid JSON ({error})", rule="json-unreadable") from None
 
 
-def parse_names(folder: Path, content: dict[str, Any], key: str) -> dict[int, str]:
+def parse_names(folder: Path, content: dict[str, Any], key: str, report: Report = refuse) -> dict[int, str]:
     """The names under a key by number, from 0 without gaps; JSON has the numbers as strings.
 
-    Raises:
-        DataError: anything else.
+    Reports anything else, and then gives no names.
     """
     try:
         names = dict(sorted((int(number), str(name)) for number, name in content[key].items()))
     except (AttributeError, ValueError):
-        raise json_error(folder, f'"{key}" must map numbers to names, such as {{"0": "name"}}') from None
-    check_numbers(folder, key, list(names))
+        report("json-key", folder / JSON, f'"{key}" must map numbers to names, such as {{"0": "name"}}')
+        return {}
+    if not check_numbers(folder, key, list(names), report):
+        return {}
+    if key == "labels":
+        check_labels(folder, names, report)
     return names
 
 
-def check_numbers(folder: Path, key: str, numbers: list[int]) -> None:
-    """Refuse sorted numbers that aren't 0, 1, 2, ..."""
-    if not numbers or numbers != list(range(len(numbers))):
-        raise json_error(folder, f'"{key}" must be numbered 0, 1, 2, ... without gaps, got {numbers}')
+def check_numbers(folder: Path, key: str, numbers: list[int], report: Report = refuse) -> bool:
+    """Whether sorted numbers are 0, 1, 2, ...; reports others."""
+    if numbers and numbers == list(range(len(numbers))):
+        return True
+    rule = "label-numbers" if key == "labels" else "channel-names"
+    report(rule, folder / JSON, f'"{key}" must be numbered 0, 1, 2, ... without gaps, got {numbers}')
+    return False
+
+
+def check_labels(folder: Path, labels: Mapping[int, str], report: Report) -> None:
+    """Report names that stand for nothing or for two labels, and a background that isn't 0."""
+    known = [name.strip().lower() for name in labels.values()]
+    if unclear := sorted({name for name in known if not name or known.count(name) > 1}):
+        report(
+            "label-names", folder / JSON, f'"labels" has no name, or one name twice: {", ".join(map(repr, unclear))}'
+        )
+    if _BACKGROUND in known[1:]:
+        report("background", folder / JSON, f'"labels" calls {known.index(_BACKGROUND, 1)} background, not 0')

@@ -1,31 +1,49 @@
-"""Whether the files of a task's cases are sound: every voxel is read."""
+"""Whether the files of a task's cases are sound: by their headers, or by every voxel."""
 
 from __future__ import annotations
 
-import gzip
+import hashlib
+import logging
 import os
-import zlib
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError, ImageDataError
-from nibabel.wrapstruct import WrapStructError
 from tqdm import tqdm
 
 from .errors import DataError
-from .nifti_header import SAME_VOXEL, mm_per_unit, off_grid, volume_shape, voxels_moved
+from .faults import Fault, FaultList
+from .header_checks import check_channels, check_image_header, check_label_header, spacing_of
+from .nifti_file import NiftiFile, read_header, read_voxels
 from .task import Case, DecathlonTask
+from .voxel_checks import check_image_values, check_label_values, check_not_constant
 
-__all__ = ["find_problems", "verify_cases"]
+__all__ = ["CheckedCase", "check_case", "check_image", "find_problems", "verify_cases"]
 
-_NIFTI2_STARTS = (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")  # its header's size, 540, in either byte order
-_LARGEST = float(np.finfo(np.float32).max)
-_BROKEN: tuple[type[Exception], ...] = (OSError, EOFError, ValueError, OverflowError, zlib.error)
-_BROKEN += (ImageFileError, HeaderDataError, ImageDataError, WrapStructError)
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CheckedCase:
+    """What a check of one case, or of one image without a label, came to.
+
+    name: of the case.
+    faults: all that were found, warnings too.
+    shape, spacing: of the image, voxels and mm; empty where its header can't be read.
+    values: that its label has; empty where they aren't known.
+    digest: of the image's voxels; empty where they weren't read.
+    """
+
+    name: str
+    faults: tuple[Fault, ...]
+    shape: tuple[int, ...] = ()
+    spacing: tuple[float, ...] = ()
+    values: frozenset[int] = frozenset()
+    digest: str = ""
 
 
 def verify_cases(
@@ -34,18 +52,20 @@ def verify_cases(
     *,
     trust_label_voxels: bool = False,
     num_workers: int | None = None,
+    headers_only: bool = False,
 ) -> None:
     """Read every voxel of the cases and check that image and label belong together.
 
     All files are whole; the image has the task's channels (4th axis, or one per file), values that float32 holds, and
-    not 0 alone; its files share shape and grid; the label has the image's shape and grid (no voxel is half of one
-    off) and only the task's values. A terminal shows progress.
+    not one alone; its files share shape and grid; the label has the image's shape and grid (no voxel is half of one
+    off) and only the task's values. A terminal shows progress; warnings are logged, one line per rule.
 
     Args:
         task: from `read_task`.
         cases: those to check; default: all of the task.
         trust_label_voxels: a label with its image's shape belongs to the image's voxels, whatever its header says.
         num_workers: threads, each with one file in memory; default: one per core, at most 4.
+        headers_only: read no voxel.
 
     Raises:
         DataError: the first problem in the order of the cases, and how many more cases have one.
@@ -53,8 +73,10 @@ def verify_cases(
     Example:
         >>> verify_cases(DecathlonTask("empty", ("MRI",), {0: "background", 1: "organ"}, ()))
     """
-    options = {"trust_label_voxels": trust_label_voxels, "num_workers": num_workers}
-    problems = [*find_problems(task, cases, **options).values()]  # type: ignore[arg-type]
+    check = partial(check_case, task, trust_label_voxels=trust_label_voxels, headers_only=headers_only)
+    checked = _check_all(check, task.cases if cases is None else cases, num_workers)
+    _log_warnings(fault for case in checked for fault in case.faults if fault.is_warning)
+    problems = [*_first_faults(checked).values()]
     if problems:
         raise DataError(problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""))
 
@@ -72,89 +94,115 @@ def find_problems(
         >>> find_problems(DecathlonTask("empty", ("MRI",), {0: "background", 1: "organ"}, ()))
         {}
     """
-    chosen = task.cases if cases is None else cases
-    threads = min(4, os.cpu_count() or 1) if num_workers is None else max(1, num_workers)
-    with ThreadPoolExecutor(threads) as pool:
-        found = pool.map(lambda case: _find_problem(task, case, trust_label_voxels), chosen)
-        # disable=None: silent unless stderr is a terminal
-        progress = tqdm(found, total=len(chosen), desc="verify", unit="case", disable=None, leave=False)
-        return {case.name: problem for case, problem in zip(chosen, progress, strict=True) if problem}
+    check = partial(check_case, task, trust_label_voxels=trust_label_voxels)
+    return _first_faults(_check_all(check, task.cases if cases is None else cases, num_workers))
 
 
-def _find_problem(task: DecathlonTask, case: Case, trust_label_voxels: bool) -> str | None:
-    """What is wrong with a case, in one line, or None."""
+def check_case(
+    task: DecathlonTask, case: Case, *, trust_label_voxels: bool = False, headers_only: bool = False
+) -> CheckedCase:
+    """Check one case, and find all that is wrong with it.
+
+    Args:
+        task: whose channels and labels it must have; where it has none they aren't known.
+        case: the case.
+        trust_label_voxels: a label with its image's shape belongs to the image's voxels, whatever its header says.
+        headers_only: read no voxel.
+    """
+    image = check_image(case.name, case.images, num_channels=len(task.channels) or None, headers_only=headers_only)
+    faults = FaultList(image.faults)
+    reference = _header_of(case.images[0], FaultList()) if image.shape else None
+    values: frozenset[int] = frozenset()
+    if (label := _header_of(case.label, faults)) is not None:
+        check_label_header(label, reference, faults.report, trust_label_voxels=trust_label_voxels)
+        if not headers_only and (voxels := _voxels_of(label, faults)) is not None:
+            values = check_label_values(case.label, voxels, task.labels, faults.report)
+    return replace(image, faults=tuple(faults), values=values)
+
+
+def check_image(
+    name: str, files: Sequence[Path], *, num_channels: int | None, headers_only: bool = False
+) -> CheckedCase:
+    """Check one image, one file or a file per channel, and find all that is wrong with it.
+
+    Args:
+        name: of the case.
+        files: of the image.
+        num_channels: that it must have; None: any number.
+        headers_only: read no voxel.
+    """
+    faults = FaultList()
+    headers = [_header_of(path, faults) for path in files]
+    found = [header for header in headers if header is not None]
+    for header in found:
+        check_image_header(header, num_channels if len(files) == 1 else 1, faults.report)
+    if found:
+        check_channels(found, faults.report)
+    digest = "" if headers_only else _check_voxels(found, faults, is_whole=len(found) == len(files))
+    return CheckedCase(name, tuple(faults), *_geometry_of(headers[0]), digest=digest)
+
+
+def _check_voxels(headers: Sequence[NiftiFile], faults: FaultList, *, is_whole: bool) -> str:
+    """Check the voxels of an image; returns their digest, empty where they are unsound."""
+    digest, channels = hashlib.blake2b(digest_size=16), []
+    for header in headers:
+        voxels = _voxels_of(header, faults)
+        if voxels is None or not check_image_values(header.path, voxels, faults.report):
+            is_whole = False
+        else:
+            digest.update(repr(voxels.shape).encode())
+            digest.update(np.ascontiguousarray(voxels.T).data)
+            channels.append(voxels)
+    if not is_whole:
+        return ""
+    check_not_constant(headers[0].path, channels, faults.report)
+    return digest.hexdigest()
+
+
+def _geometry_of(header: NiftiFile | None) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    if header is None or len(header.shape) < 3 or not np.isfinite(header.affine).all():
+        return (), ()
+    return header.shape[:3], tuple(spacing_of(header).tolist())
+
+
+def _header_of(path: Path, faults: FaultList) -> NiftiFile | None:
     try:
-        shape, affine = _check_images(case, task.channels)
-        label, label_affine = _read_nifti(case.label)
-        if label.shape == (*shape, 1):
-            label = label[..., 0]
-        if label.shape != shape:
-            raise DataError(f"{case.label}: shape {label.shape}, but its image has {shape}")
-        if not trust_label_voxels and not (moved := voxels_moved(shape, affine, label_affine)) < SAME_VOXEL:
-            raise DataError(f"{case.label}: {off_grid(moved)}")
-        _check_label(case.label, label, task.labels)
+        return read_header(path)
     except DataError as error:
-        return str(error)
+        _keep(error, path, faults)
     return None
 
 
-def _check_images(case: Case, channels: tuple[str, ...]) -> tuple[tuple[int, ...], np.ndarray]:
-    """Shape (3 axes) and affine that all files of the image share."""
-    first, *others = case.images
-    image, affine = _read_nifti(first)
-    _check_image(first, image, len(channels) if not others else 1)
-    if np.linalg.matrix_rank(affine[:3, :3]) < 3:
-        raise DataError(f"{first}: its header gives voxels no extent in space (sform and qform): set one of them right")
-    shape, is_blank = image.shape[:3], not image.any()
-    for path in others:
-        image, other = _read_nifti(path)
-        _check_image(path, image, 1)
-        if image.shape[:3] != shape:
-            raise DataError(f"{path}: shape {image.shape[:3]}, but {first.name} has {shape}")
-        if not (moved := voxels_moved(shape, affine, other)) < SAME_VOXEL:
-            raise DataError(f"{path}: affine is {moved:.3g} voxels off that of {first.name}: resample it")
-        is_blank = is_blank and not image.any()
-    if is_blank:
-        raise DataError(f"{first}: all voxels are 0: leave the case out of dataset.json")
-    return shape, affine
-
-
-def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """All voxels and the affine in mm; unlike `nibabel.load`, a compressed file is read to its checksum."""
+def _voxels_of(header: NiftiFile, faults: FaultList) -> np.ndarray | None:
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror})") from None
-    try:
-        if path.suffix.lower() == ".gz":
-            content = gzip.decompress(content)
-        kind = nib.Nifti2Image if content[:4] in _NIFTI2_STARTS else nib.Nifti1Image
-        nifti = kind.from_bytes(content)
-        voxels = np.asanyarray(nifti.dataobj)
-        if voxels.size == 0 or voxels.dtype.kind not in "iuf":
-            raise ValueError(f"{voxels.size} voxels of type {voxels.dtype}")
-    except _BROKEN as error:
-        raise DataError(f"{path}: truncated or corrupt NIfTI ({error}): replace the file") from None
-    units = [[mm_per_unit(nifti.header)]] * 3 + [[1]]
-    return voxels.reshape(volume_shape(voxels.shape)), nifti.affine * units
+        return read_voxels(header)
+    except DataError as error:
+        _keep(error, header.path, faults)
+    return None
 
 
-def _check_image(path: Path, image: np.ndarray, num_channels: int) -> None:
-    if image.ndim < 3:
-        raise DataError(f"{path}: shape {image.shape}: images have 2 or 3 axes, and a last one of channels")
-    found = image.shape[3] if image.ndim > 3 else 1
-    if found != num_channels or image.ndim > 4:
-        raise DataError(f"{path}: shape {image.shape} has {found} channels, dataset.json {num_channels}")
-    if image.dtype.kind == "f" and not (finite := np.isfinite(image)).all():
-        raise DataError(f"{path}: {int((~finite).sum())} values are NaN or infinite: replace them by numbers")
-    if max(abs(float(image.min())), abs(float(image.max()))) > _LARGEST:
-        raise DataError(f"{path}: values beyond {_LARGEST:.3g}, the largest of float32: replace or rescale them")
+def _keep(error: DataError, path: Path, faults: FaultList) -> None:
+    faults.report(error.rule or "file-unreadable", path, str(error).removeprefix(f"{path}: "))
 
 
-def _check_label(path: Path, label: np.ndarray, names: Mapping[int, str]) -> None:
-    label = label.astype(np.float32) if label.dtype == np.float64 else label  # as they are trained on: 30 x 0.1 is 3
-    if label.dtype.kind == "f" and (odd := label[~np.isfinite(label) | (label != np.rint(label))]).size:
-        raise DataError(f"{path}: label value {odd[0]:g} is not a whole number")
-    for value in (int(label.min()), int(label.max())):
-        if value not in names:
-            raise DataError(f"{path}: label value {value}, but dataset.json names 0 to {max(names)} only")
+def _check_all(check: partial[CheckedCase], cases: Sequence[Case], num_workers: int | None) -> list[CheckedCase]:
+    threads = min(4, os.cpu_count() or 1) if num_workers is None else max(1, num_workers)
+    with ThreadPoolExecutor(threads) as pool:
+        # disable=None: silent unless stderr is a terminal
+        progress = tqdm(pool.map(check, cases), total=len(cases), desc="verify", unit="case", disable=None, leave=False)
+        return list(progress)
+
+
+def _first_faults(checked: Sequence[CheckedCase]) -> dict[str, str]:
+    found = {case.name: [str(fault) for fault in case.faults if not fault.is_warning] for case in checked}
+    return {name: faults[0] for name, faults in found.items() if faults}
+
+
+def _log_warnings(warnings: Iterable[Fault]) -> None:
+    """Log one line per rule: a data set may break one in each of its cases."""
+    by_rule = defaultdict(list)
+    for fault in warnings:
+        by_rule[fault.rule].append(fault)
+    for rule, faults in by_rule.items():
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        _logger.warning("%s%s [%s]", faults[0], more, rule)

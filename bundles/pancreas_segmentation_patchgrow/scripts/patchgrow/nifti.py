@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import os
 from typing import Any
 
 import nibabel as nib
@@ -14,6 +16,7 @@ from monai.utils import ensure_tuple
 
 from .errors import DataError
 from .nifti_header import SAME_VOXEL, mm_per_unit, volume_shape, voxels_moved
+from .size_limit import check_size
 
 __all__ = ["NiftiReader", "load_images"]
 
@@ -29,7 +32,7 @@ class NiftiReader(NibabelReader):
       direction cosines do: all take the first's. MONAI stacks only what agrees to 1e-5.
 
     Raises:
-        DataError: channels whose headers differ by more (when the voxels are read).
+        DataError: channels whose headers differ by more, or a file larger than the limit (when the voxels are read).
 
     >>> import tempfile
     >>> path = tempfile.mkdtemp() + "/slice.nii"
@@ -44,6 +47,7 @@ class NiftiReader(NibabelReader):
         # LoadImage tries other readers where `read` fails: only an error from here reaches the user.
         names = ensure_tuple(self.filenames)
         for image, name in zip(ensure_tuple(img), names, strict=True):
+            check_size(name, math.prod(image.shape) * image.get_data_dtype().itemsize, stored=os.path.getsize(name))
             if (kind := image.get_data_dtype()).kind not in "iuf":
                 raise DataError(
                     f"{name}: voxels of type {kind} are not supported: save numbers, of complex ones the magnitude"
