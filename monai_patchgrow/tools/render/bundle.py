@@ -44,9 +44,12 @@ _CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not i
         "data.tasks.task": "task",
         "data.tasks.verification": "verification",
         "internals.torch": "torch_internals",
+        "metrics.label_dice": "label_dice",
+        "networks.out_of_memory": "out_of_memory",
         "networks.surgery.single_voxel_norm": "single_voxel_norm",
         "schedules.arguments": "arguments",
         "sealed_files": "sealed_files",
+        "transforms.label_maps": "label_maps",
     }
 )
 _PARTS = "parts"  # what templates include: no files of a bundle
