@@ -31,6 +31,7 @@ from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings, Data
 from monai_patchgrow.bundle.plain_settings import parse_folder
 from monai_patchgrow.bundle.ranks import check_ranks, default_workers, join_ranks, leave_ranks
 from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys, running_parser
+from monai_patchgrow.bundle.seeding import seed_all
 from monai_patchgrow.data.synthetic.ultramnist import UltraMNIST
 from monai_patchgrow.engines.patchgd.exactness import active_dropout
 from monai_patchgrow.handlers import amp_dtype, image_scores
@@ -65,6 +66,7 @@ __all__ = [
     "preprocessed_by",
     "read_settings",
     "run_engine",
+    "seed_all",
     "set_determinism",
     "share_of_rank",
     "split_images",
@@ -72,7 +74,6 @@ __all__ = [
 ]
 
 quiet_dicom_readers()
-
 
 Split = tuple[Any, Any]
 
@@ -135,9 +136,8 @@ def split_images(settings: ClassificationSettings) -> Split:
             digit_pixels=settings.digit_pixels,
             seed=settings.data_seed or 0,
         )
-    options: dict[str, Any] = {"target": settings.target, "volumes": settings.data == "volumes"}
-    fold = _known(settings.fold)
-    return labelled_images(settings.dataset_dir, num_classes=settings.num_classes, fold=fold, **options)
+    kind: dict[str, Any] = {"target": settings.target, "volumes": settings.data == "volumes"}
+    return labelled_images(settings.dataset_dir, num_classes=settings.num_classes, fold=_known(settings.fold), **kind)
 
 
 def find_images(settings: ClassificationSettings) -> list[dict[str, Any]]:
