@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import ignite.distributed as idist
 import torch
-from monai.utils import set_determinism
 from torch import nn
 
 from monai_patchgrow import networks
@@ -19,9 +18,10 @@ from monai_patchgrow.bundle.item_files import describe_cases
 from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.output_folders import check_folders, keep_folders, leave_folders
 from monai_patchgrow.bundle.ranks import default_workers, leave_ranks
-from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys
+from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys, running_parser
+from monai_patchgrow.bundle.seeding import seed_all
 from monai_patchgrow.bundle.segmentation_classes import check_classes
-from monai_patchgrow.bundle.segmentation_settings import SegmentationSettings
+from monai_patchgrow.bundle.segmentation_settings import OPTIONAL, SegmentationSettings
 from monai_patchgrow.data import OnImageGridd, PreprocessedDataset, read_task, split_cases, verify_cases
 from monai_patchgrow.data.loading.shared_memory import workers_that_fit
 from monai_patchgrow.handlers import amp_dtype
@@ -63,7 +63,9 @@ def read_settings() -> SegmentationSettings:
         SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
     """
     with one_line_config_errors():
-        return SegmentationSettings.parse(read_keys(SegmentationSettings.ids()))
+        parser = running_parser()
+        names = [name for name in SegmentationSettings.ids() if name in parser or name not in OPTIONAL]
+        return SegmentationSettings.parse(read_keys(names))
 
 
 def prepare(settings: SegmentationSettings) -> None:
@@ -80,7 +82,7 @@ def prepare(settings: SegmentationSettings) -> None:
     with one_line_config_errors():
         check_folders(settings)
         _check_data(settings)
-        set_determinism(seed=settings.seed)
+        seed_all(settings.seed)
         _check_network(read_keys(["network"])["network"], settings)
         keep_folders(settings)
         try:

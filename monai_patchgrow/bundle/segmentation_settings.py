@@ -27,18 +27,24 @@ from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.arguments import Sizes, parse_int, parse_sizes
 from monai_patchgrow.transforms import AugmentationRecipe
 
-__all__ = ["SegmentationSettings"]
+__all__ = ["OPTIONAL", "SegmentationSettings"]
+
+OPTIONAL = MappingProxyType({"deterministic": True})
+"""Settings that bundles lack which were rendered before them, with the values that such bundles had."""
 
 _ID = MappingProxyType({"max_epochs": "train#trainer#max_epochs"})  # MONAI's consumers set it there
 _ORIENTATION = ({"L", "R"}, {"A", "P"}, {"I", "S"})
-_SWITCHES = ("verify_data", "trust_label_voxels", "channels_last", "compile", "augment", "batch_dice")
+_SWITCHES = (
+    *("verify_data", "trust_label_voxels", "augment", "batch_dice"),
+    *("channels_last", "compile", "deterministic"),
+)
 _FOLDERS = ("dataset_dir", "output_dir", "ckpt_dir", "cache_dir")
 _PACING = ("curriculum", "smallest_patch", "full_patch_share", "stage_lengths")
 _FREE = frozenset(  # what a run may be resumed with another one of, or is compared elsewhere
     [
         *(*_FOLDERS, "max_epochs", "planned_epochs", "iterations_per_epoch", "extend_to", "seed"),
         *("resume", "checkpoint_minutes", "verify_data", "num_workers", "cache_memory_gib"),
-        *("device", "amp", "channels_last", "compile"),
+        *("device", "amp", "channels_last", "compile", "deterministic"),
     ]
 )
 _COUNTS = ("batch_size", "max_epochs", "planned_epochs", "iterations_per_epoch", "val_interval")
@@ -95,6 +101,7 @@ class SegmentationSettings:
     device: torch.device
     amp: bool
     channels_last: bool
+    deterministic: bool
     compile: bool
 
     @classmethod
@@ -113,7 +120,7 @@ class SegmentationSettings:
         Raises:
             ValueError: a value that can't be used, in one line that names its key.
         """
-        raw = {field.name: values[_ID.get(field.name, field.name)] for field in fields(cls)}
+        raw = {field.name: {**OPTIONAL, **values}[_ID.get(field.name, field.name)] for field in fields(cls)}
         parsed: dict[str, Any] = {name: parse_folder(raw[name], name=name) for name in _FOLDERS}
         parsed |= {name: parse_int(raw[name], name=name, minimum=1) for name in _COUNTS}
         parsed |= {name: parse_switch(raw[name], name=name) for name in _SWITCHES} | _plan(raw)

@@ -16,7 +16,7 @@ from monai_patchgrow.data.loading.seeded import SeededDataLoader, mix_seed
 from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.handlers.redraw import prepare_redraw, redrawn
 
-__all__ = ["Reproducibility", "batches_done", "seed_of"]
+__all__ = ["Reproducibility", "batches_done", "choose_kernels", "seed_of"]
 
 _logger = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ class Reproducibility:
 
     Args:
         seed: seed of the run.
-        deterministic_cudnn: choose cuDNN's deterministic algorithms (slower; without it, a GPU's convolutions
-            need not give the same bits twice).
+        deterministic_cudnn: True: cuDNN's deterministic algorithms. False: its fastest, as :func:`choose_kernels` says,
+            with which a GPU's convolutions need not give the same bits twice. None: torch's settings stay as they are.
 
     Raises:
         ValueError: on start, a loader that is not seeded.
@@ -41,7 +41,7 @@ class Reproducibility:
         OrderRule("Throughput", Events.EPOCH_STARTED, "which starts the clock that drawing anew counts on"),
     )
 
-    def __init__(self, seed: int, *, deterministic_cudnn: bool = True) -> None:
+    def __init__(self, seed: int, *, deterministic_cudnn: bool | None = True) -> None:
         self.seed = seed
         self.deterministic_cudnn = deterministic_cudnn
         self._continued: dict[str, Any] | None = None  # of the epoch that a resumed run goes on with
@@ -72,14 +72,21 @@ class Reproducibility:
             self._restore_generators()
 
     def state_dict(self) -> dict[str, Any]:
-        """The seed, with which a run is resumed."""
-        return {"seed": self.seed}
+        """The seed, with which a run is resumed, and the kind of algorithms."""
+        return {"seed": self.seed, "deterministic_cudnn": self.deterministic_cudnn}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take the checkpoint's seed, and say so where another one was asked for."""
+        """Take the checkpoint's seed, but cuDNN's algorithms as they are asked for; say so where either differs."""
         if state_dict["seed"] != self.seed:
             _logger.warning("resumed with the checkpoint's seed %s instead of %s", state_dict["seed"], self.seed)
         self.seed = state_dict["seed"]
+        earlier = state_dict.get("deterministic_cudnn", self.deterministic_cudnn)
+        if earlier != self.deterministic_cudnn:
+            _logger.warning(
+                "resumed with deterministic %s, the run before had %s: on a GPU the bits are those of neither",
+                self.deterministic_cudnn,
+                earlier,
+            )
 
     def within_epoch(self, engine: Engine) -> dict[str, Any]:
         """Batches that the epoch has had, and the generators' states behind them."""
@@ -101,9 +108,22 @@ class Reproducibility:
                 f"Reproducibility needs a monai_patchgrow.data.SeededDataLoader, got a "
                 f"{type(engine.state.dataloader).__name__}"
             )
-        if self.deterministic_cudnn:
-            torch.backends.cudnn.deterministic = True
-            torch.backends.cudnn.benchmark = False
+        if self.deterministic_cudnn is not None:
+            choose_kernels(deterministic=self.deterministic_cudnn)
+
+
+def choose_kernels(*, deterministic: bool) -> None:
+    """Choose cuDNN's algorithms in this process; nothing changes on a CPU.
+
+    Args:
+        deterministic: True: those that give the same bits each time. False: the fastest, tried once per input shape
+            (``benchmark``), and convolutions of float32 in TF32, as in nnU-Net v2. Matrix products of float32 stay as
+            they are: augmentation computes in them.
+    """
+    cudnn = torch.backends.cudnn
+    cudnn.deterministic, cudnn.benchmark = deterministic, not deterministic
+    if not deterministic:
+        cudnn.allow_tf32 = True
 
 
 def seed_of(engine: Engine, otherwise: int) -> int:

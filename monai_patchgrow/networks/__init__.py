@@ -9,6 +9,7 @@ from monai_patchgrow.networks.heads.by_name import classification_head
 from monai_patchgrow.networks.heads.conv import ConvHead
 from monai_patchgrow.networks.heads.evidence import cell_evidence
 from monai_patchgrow.networks.heads.pooling import AttentionPoolingHead, MeanPoolingHead, SumPoolingHead
+from monai_patchgrow.networks.out_of_memory import AdaptiveInferer
 from monai_patchgrow.networks.patch_classifier import PatchClassifier
 from monai_patchgrow.networks.patch_rules import PatchRule, patch_rule
 from monai_patchgrow.networks.surgery.deep_supervision import DeepSupervision
@@ -18,6 +19,7 @@ from monai_patchgrow.networks.surgery.single_voxel_norm import allow_single_voxe
 from monai_patchgrow.networks.surgery.window_offsets import keep_window_offsets
 
 __all__ = [
+    "AdaptiveInferer",
     "AttentionPoolingHead",
     "ConvHead",
     "DeepSupervision",

@@ -1,6 +1,7 @@
 """Floor 2: what happens to patches between the volume and the network?"""
 
 from monai_patchgrow.transforms.augment import BatchAugmentation
+from monai_patchgrow.transforms.label_maps import LabelMapd
 from monai_patchgrow.transforms.patches import RandPatchesd, concatenate_patches
 from monai_patchgrow.transforms.recipe import AugmentationRecipe
 from monai_patchgrow.transforms.sized import share_patch_size
@@ -8,6 +9,7 @@ from monai_patchgrow.transforms.sized import share_patch_size
 __all__ = [
     "AugmentationRecipe",
     "BatchAugmentation",
+    "LabelMapd",
     "RandPatchesd",
     "concatenate_patches",
     "share_patch_size",

@@ -8,8 +8,10 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import DataLoader, Dataset
 from monai.transforms import Compose, RandSpatialCropSamplesd
+from monai.utils import set_determinism
 
 from monai_patchgrow import GrowthSchedule, PatchCount, PatchGrowth, PatchSize
+from monai_patchgrow.bundle.seeding import seed_all
 from monai_patchgrow.data import SeededDataLoader
 from monai_patchgrow.handlers import Reproducibility
 
@@ -23,7 +25,7 @@ DRAWS = {
 
 @pytest.fixture(autouse=True)
 def keep_cudnn(monkeypatch):
-    for name in ("deterministic", "benchmark"):
+    for name in ("deterministic", "benchmark", "allow_tf32"):
         monkeypatch.setattr(torch.backends.cudnn, name, getattr(torch.backends.cudnn, name))
 
 
@@ -107,11 +109,38 @@ def test_workers_draw_the_patches_of_the_main_process_through_all_stages(iterati
 # cuDNN
 
 
-@pytest.mark.parametrize("deterministic", [True, False])
-def test_cudnn_is_made_deterministic_unless_told_otherwise(deterministic):
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = False, True
+def cudnn_after(deterministic):
+    """Whether cuDNN is deterministic, tries algorithms, and computes in TF32, after a run that found all of it off."""
+    cudnn = torch.backends.cudnn
+    cudnn.deterministic = cudnn.benchmark = cudnn.allow_tf32 = False
     run(first_voxels, handler=Reproducibility(0, deterministic_cudnn=deterministic))
-    assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark) == (deterministic, not deterministic)
+    return cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32
+
+
+def test_cudnn_is_made_deterministic():
+    assert cudnn_after(True) == (True, False, False)
+
+
+def test_cudnn_is_made_fast_on_request():
+    assert cudnn_after(False) == (False, True, True)
+
+
+def test_cudnn_is_left_alone_on_request():
+    assert cudnn_after(None) == (False, False, False)
+
+
+def test_matrix_products_stay_in_float32():
+    cudnn_after(False)
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_seeding_leaves_cudnn_to_the_handler():
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = False, True
+    seed_all(3)
+    drawn = torch.rand(()).item(), np.random.rand(), random.random()
+    assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark) == (False, True)
+    set_determinism(3)
+    assert drawn == (torch.rand(()).item(), np.random.rand(), random.random())
 
 
 # what is refused, and what a checkpoint holds
@@ -123,8 +152,16 @@ def test_loader_that_is_not_seeded_is_refused():
         run(first_voxels, loader=DataLoader(Dataset(ITEMS), batch_size=2))
 
 
-def test_state_is_the_seed():
-    assert Reproducibility(7).state_dict() == {"seed": 7}
+def test_state_is_the_seed_and_the_kind_of_algorithms():
+    assert Reproducibility(7).state_dict() == {"seed": 7, "deterministic_cudnn": True}
+
+
+def test_another_kind_of_algorithms_than_the_checkpoint_s_is_told(caplog):
+    handler = Reproducibility(7, deterministic_cudnn=False)
+    handler.load_state_dict({"seed": 7, "deterministic_cudnn": True})
+    assert not handler.deterministic_cudnn
+    told = "resumed with deterministic False, the run before had True: on a GPU the bits are those of neither"
+    assert caplog.messages == [told]
 
 
 def test_the_checkpoint_s_seed_is_adopted_with_a_warning(caplog):

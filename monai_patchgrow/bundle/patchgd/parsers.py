@@ -173,6 +173,7 @@ PARSERS: Mapping[str, Parser] = {
     "rotate90": parse_switch,
     "evidence": parse_switch,
     "seed": partial(parse_int, minimum=0, maximum=LARGEST_SEED),
+    "deterministic": parse_switch,
     "resume": parse_resume,
     "extend_to": _maybe_count,
     "checkpoint_minutes": _or_none(_above_zero),

@@ -31,6 +31,7 @@ from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings, Data
 from monai_patchgrow.bundle.plain_settings import parse_folder
 from monai_patchgrow.bundle.ranks import check_ranks, default_workers, join_ranks, leave_ranks, worker_timeout
 from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys, running_parser
+from monai_patchgrow.bundle.seeding import seed_all
 from monai_patchgrow.data.synthetic.ultramnist import UltraMNIST
 from monai_patchgrow.engines.patchgd.exactness import active_dropout
 from monai_patchgrow.handlers import amp_dtype, image_scores
@@ -66,6 +67,7 @@ __all__ = [
     "preprocessed_by",
     "read_settings",
     "run_engine",
+    "seed_all",
     "set_determinism",
     "share_of_rank",
     "split_images",

@@ -29,6 +29,7 @@ _FREE = frozenset(  # what a run may be resumed with another one of, or is compa
         *("data", "dataset_dir", "output_dir", "ckpt_dir", "ckpt_path", "cache_dir", "pretrained", "class_names"),
         *("max_epochs", "planned_epochs", "extend_to", "train_images", "seed", "resume", "checkpoint_minutes"),
         *("verify_data", "verify_tiles", "cache_memory_gib", "num_workers", "chunk_size", "evidence", "device", "amp"),
+        "deterministic",
     ]
 )
 _WHITE = 255
@@ -100,6 +101,7 @@ class ClassificationSettings:
     rotate90: bool = False
     evidence: bool = False
     seed: int | None = None
+    deterministic: bool = True
     resume: bool | Literal["auto"] = False
     extend_to: int | None = None
     checkpoint_minutes: float | None = None

@@ -36,9 +36,12 @@ _CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not i
         "data.tasks.verification": "verification",
         "data.tasks.voxel_checks": "voxel_checks",
         "internals.torch": "torch_internals",
+        "metrics.label_dice": "label_dice",
+        "networks.out_of_memory": "out_of_memory",
         "networks.surgery.single_voxel_norm": "single_voxel_norm",
         "schedules.arguments": "arguments",
         "sealed_files": "sealed_files",
+        "transforms.label_maps": "label_maps",
     }
 )
 
