@@ -8,15 +8,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from monai_patchgrow import bundle
 from monai_patchgrow.files import whole_folder
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.arguments import format_size
+from monai_patchgrow.tools.render.bundle_scripts import bundle_scripts
 from monai_patchgrow.tools.render.segmentation_plan import SCHEMES, SegmentationPlan
 from monai_patchgrow.tools.render.trained_weights import TrainedWeights
 
@@ -25,30 +24,6 @@ __all__ = ["BundleCard", "bundle_name", "default_schedule", "render_bundle", "re
 TEMPLATES = Path(__file__).parent / "templates" / "segmentation"
 """The templates: Jinja2 in all files but code and licence."""
 
-_PACKAGE = Path(bundle.__file__).parents[1]
-_CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not imported: that would wait for torch
-    {
-        "anisotropy": "anisotropy",
-        "bundle.known_keys": "known_keys",
-        "bundle.plain_settings": "plain_settings",
-        "bundle.program_choice": "program_choice",
-        "bundle.segmentation_classes": "segmentation_classes",
-        "data.errors": "errors",
-        "data.loading.case_spacing": "case_spacing",
-        "data.loading.nifti": "nifti",
-        "data.loading.orientation": "orientation",
-        "data.tasks.decathlon": "decathlon",
-        "data.tasks.folds": "folds",
-        "data.tasks.nifti_header": "nifti_header",
-        "data.tasks.nnunet_raw": "nnunet_raw",
-        "data.tasks.task": "task",
-        "data.tasks.verification": "verification",
-        "internals.torch": "torch_internals",
-        "networks.surgery.single_voxel_norm": "single_voxel_norm",
-        "schedules.arguments": "arguments",
-        "sealed_files": "sealed_files",
-    }
-)
 _PARTS = "parts"  # what templates include: no files of a bundle
 _VERBATIM = (".py", "")  # suffixes of code, and of LICENSE
 _MAX_EPOCHS = 1000  # nnU-Net's, and the bundles'
@@ -121,11 +96,7 @@ def render_bundle(plan: SegmentationPlan, card: BundleCard) -> dict[str, str]:
         card: what the texts say beside it.
     """
     values = {"plan": plan, "card": card, "name": bundle_name(card), **_texts(plan), **_mirroring(plan, card)}
-    return {
-        **render_templates(TEMPLATES, values),
-        "scripts/patchgrow/__init__.py": '"""Copies of modules of monai_patchgrow, which need MONAI alone."""\n',
-        **{f"scripts/patchgrow/{name}.py": _carried_copy(module) for module, name in _CARRIED.items()},
-    }
+    return {**render_templates(TEMPLATES, values), **bundle_scripts()}
 
 
 def render_templates(folder: Path, values: Mapping[str, Any]) -> dict[str, str]:
@@ -195,17 +166,6 @@ def default_schedule(plan: SegmentationPlan) -> GrowthSchedule:
         curriculum="efficiency",
         axis_order=plan.axes[::-1],
     )
-
-
-def _carried_copy(module: str) -> str:
-    """The text of a module of the package, with imports from the copies beside it."""
-    text = _PACKAGE.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8")
-    ours = re.compile(r"(?m)^from monai_patchgrow\.([\w.]+) import ")
-    lines = ours.sub(lambda found: f"from .{_CARRIED[found[1]]} import ", text).split("\n")
-    places = [number for number, line in enumerate(lines) if line.startswith("from .")]
-    for number, line in zip(places, sorted(lines[number] for number in places), strict=True):
-        lines[number] = line
-    return "\n".join(lines)
 
 
 def _texts(plan: SegmentationPlan) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""The code that comes with a segmentation bundle: scripts, and copies of modules of this package."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import MappingProxyType
+
+from monai_patchgrow import bundle
+
+__all__ = ["bundle_scripts"]
+
+_OWN = Path(__file__).parent / "templates" / "segmentation" / "scripts"
+_PACKAGE = Path(bundle.__file__).parents[1]
+_CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not imported: that would wait for torch
+    {
+        "anisotropy": "anisotropy",
+        "bundle.known_keys": "known_keys",
+        "bundle.plain_settings": "plain_settings",
+        "bundle.program_choice": "program_choice",
+        "bundle.segmentation_classes": "segmentation_classes",
+        "data.errors": "errors",
+        "data.loading.case_spacing": "case_spacing",
+        "data.loading.nifti": "nifti",
+        "data.loading.orientation": "orientation",
+        "data.tasks.decathlon": "decathlon",
+        "data.tasks.folds": "folds",
+        "data.tasks.nifti_header": "nifti_header",
+        "data.tasks.nnunet_raw": "nnunet_raw",
+        "data.tasks.task": "task",
+        "data.tasks.verification": "verification",
+        "internals.torch": "torch_internals",
+        "networks.surgery.single_voxel_norm": "single_voxel_norm",
+        "schedules.arguments": "arguments",
+        "sealed_files": "sealed_files",
+    }
+)
+
+
+def bundle_scripts() -> dict[str, str]:
+    """The files of code of a segmentation bundle, the same for every plan: text by path within the bundle."""
+    own = sorted(_OWN.glob("*.py"))
+    return {
+        **{f"scripts/{path.name}": path.read_text(encoding="utf-8") for path in own},
+        "scripts/patchgrow/__init__.py": '"""Copies of modules of monai_patchgrow, which need MONAI alone."""\n',
+        **{f"scripts/patchgrow/{name}.py": _carried_copy(module) for module, name in _CARRIED.items()},
+    }
+
+
+def _carried_copy(module: str) -> str:
+    """The text of a module of the package, with imports from the copies beside it."""
+    text = _PACKAGE.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8")
+    ours = re.compile(r"(?m)^from monai_patchgrow\.([\w.]+) import ")
+    lines = ours.sub(lambda found: f"from .{_CARRIED[found[1]]} import ", text).split("\n")
+    places = [number for number, line in enumerate(lines) if line.startswith("from .")]
+    for number, line in zip(places, sorted(lines[number] for number in places), strict=True):
+        lines[number] = line
+    return "\n".join(lines)
