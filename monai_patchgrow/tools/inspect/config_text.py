@@ -1,0 +1,121 @@
+"""Reads JSON and YAML as data, and walks through it as MONAI's config parser does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from monai_patchgrow.tools.inspect.report import Finding
+
+__all__ = ["LONGEST_CONFIG", "SUFFIXES", "Config", "Node", "read_config"]
+
+SUFFIXES = (".json", ".yaml", ".yml")
+"""Of files that MONAI takes for configs, in lower case."""
+
+LONGEST_CONFIG = 32 << 20
+"""Bytes of a config that is read."""
+
+_MOST_NODES = 100_000
+_DEEPEST = 100
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value of a config.
+
+    key: its place, parts separated by ``#``, without the ``+`` of a merged key.
+    value: of any kind.
+    siblings: keys of the object that holds it.
+    """
+
+    key: str
+    value: Any
+    siblings: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """The last part of its place."""
+        return self.key.rpartition("#")[2]
+
+
+@dataclass(frozen=True)
+class Config:
+    """A config's file and its values."""
+
+    file: str
+    nodes: tuple[Node, ...]
+
+
+def read_config(file: str, content: bytes) -> tuple[Config, list[Finding]]:
+    """Read a config; what can't be read is a finding.
+
+    Args:
+        file: path in the bundle, whose suffix says JSON or YAML.
+        content: of the file.
+    """
+    repeated: list[str] = []
+    try:
+        text = content.decode("utf-8")
+        is_json = file.lower().endswith(".json")
+        tree = _read_json(text, repeated) if is_json else _read_yaml(text, repeated)
+        nodes = tuple(_walk(tree))
+    except (ValueError, RecursionError, MemoryError, ImportError) as error:
+        return Config(file, ()), [Finding(file, "", _first_line(error), "can't be read as a config")]
+    why = "stands twice in one object: programs differ in which one they take"
+    return Config(file, nodes), [Finding(file, "", key, why) for key in repeated]
+
+
+def _read_json(text: str, repeated: list[str]) -> Any:
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        repeated.extend(sorted({key for key in keys if keys.count(key) > 1}))
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=collect)
+
+
+def _read_yaml(text: str, repeated: list[str]) -> Any:
+    import yaml  # with MONAI's own requirements for YAML configs
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [key.value for key, _ in node.value]
+            repeated.extend(sorted({str(key) for key in keys if keys.count(key) > 1}))
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(text, Loader)
+    except (yaml.YAMLError, TypeError, AttributeError) as error:
+        raise ValueError(_first_line(error)) from None
+
+
+def _walk(tree: Any) -> Iterator[Node]:
+    """All values of a config, the innermost too.
+
+    Raises:
+        ValueError: there are more than any config needs, as where aliases of YAML multiply.
+    """
+    waiting, count = [Node("", tree)], 0
+    while waiting:
+        node = waiting.pop()
+        count += 1
+        if count > _MOST_NODES or node.key.count("#") > _DEEPEST:
+            raise ValueError(f"it has more than {_MOST_NODES} values, or more than {_DEEPEST} in each other")
+        yield node
+        if isinstance(node.value, dict):
+            keys = [str(key).replace("::", "#") for key in node.value]
+            inside = frozenset(keys)
+            pairs = zip(keys, node.value.values(), strict=True)
+        elif isinstance(node.value, list | tuple | set):
+            inside = frozenset()
+            pairs = zip(map(str, range(len(node.value))), node.value, strict=True)
+        else:
+            continue
+        prefix = f"{node.key}#" if node.key else ""
+        waiting += [Node(f"{prefix}{key.removeprefix('+')}", value, inside) for key, value in pairs]
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
