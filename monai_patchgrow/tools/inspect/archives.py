@@ -6,6 +6,7 @@ headers that agree, no bytes between the members, checksums that fit, nothing en
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import struct
@@ -26,6 +27,7 @@ _MOST_RATIO = 200  # a member's size over its size in the archive, beyond which 
 _LARGE = 16 << 20
 _MOST_BYTES = 1 << 38
 _DESCRIPTOR = 24  # bytes that may stand behind a member: its sizes and checksum
+_END = 22  # bytes of the archive's end record without its comment
 _ENCRYPTED, _DESCRIBED = 0x1, 0x8
 
 
@@ -131,5 +133,8 @@ def _gaps(archive: zipfile.ZipFile, stream: BinaryIO) -> Iterator[str]:
         raw = stream.read(_HEADER.size)
         lengths = sum(_HEADER.unpack(raw)[-2:]) if len(raw) == _HEADER.size else 0
         place = member.header_offset + _HEADER.size + lengths + member.compress_size
+    stream.seek(-_END - len(archive.comment), os.SEEK_END)
+    if stream.read(4) != b"PK\x05\x06":
+        yield "behind the archive belong to no member"
     if not 0 <= archive.start_dir - place <= _DESCRIPTOR:
         yield f"{archive.start_dir - place} before the archive's directory belong to no member"

@@ -28,11 +28,15 @@ class Node:
     key: its place, parts separated by ``#``, without the ``+`` of a merged key.
     value: of any kind.
     siblings: keys of the object that holds it.
+    is_apart: it is set in an object that stands elsewhere, by a key with ``#`` or ``+``.
+    is_merged: what it holds is.
     """
 
     key: str
     value: Any
     siblings: frozenset[str] = frozenset()
+    is_apart: bool = False
+    is_merged: bool = False
 
     @property
     def name(self) -> str:
@@ -104,17 +108,20 @@ def _walk(tree: Any) -> Iterator[Node]:
         if count > _MOST_NODES or node.key.count("#") > _DEEPEST:
             raise ValueError(f"it has more than {_MOST_NODES} values, or more than {_DEEPEST} in each other")
         yield node
-        if isinstance(node.value, dict):
-            keys = [str(key).replace("::", "#") for key in node.value]
-            inside = frozenset(keys)
-            pairs = zip(keys, node.value.values(), strict=True)
-        elif isinstance(node.value, list | tuple | set):
-            inside = frozenset()
-            pairs = zip(map(str, range(len(node.value))), node.value, strict=True)
-        else:
-            continue
-        prefix = f"{node.key}#" if node.key else ""
-        waiting += [Node(f"{prefix}{key.removeprefix('+')}", value, inside) for key, value in pairs]
+        waiting += _inside(node)
+
+
+def _inside(node: Node) -> Iterator[Node]:
+    """The values that an object or a list holds."""
+    prefix = f"{node.key}#" if node.key else ""
+    if isinstance(node.value, dict):
+        keys = [str(key).replace("::", "#") for key in node.value]
+        for key, value in zip(keys, node.value.values(), strict=True):
+            is_apart = "#" in key or node.is_merged
+            yield Node(f"{prefix}{key.removeprefix('+')}", value, frozenset(keys), is_apart, key.startswith("+"))
+    elif isinstance(node.value, list | tuple | set):
+        for number, value in enumerate(node.value):
+            yield Node(f"{prefix}{number}", value)
 
 
 def _first_line(error: BaseException) -> str:

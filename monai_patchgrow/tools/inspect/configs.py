@@ -92,8 +92,9 @@ class _Judge:
         value = node.value
         if node.name == "_target_":
             yield from self._target_faults(node)
-        elif node.name == "_mode_" and ("_target_" not in node.siblings or value not in ("default", "callable")):
-            yield str(value), "another mode than default and callable, or one apart from its _target_"
+        elif node.name == "_mode_":
+            if node.is_apart or "_target_" not in node.siblings or value not in ("default", "callable"):
+                yield str(value), "another mode than default and callable, or one apart from its _target_"
         elif node.name in _PLAIN:
             yield from _plain_faults(node)
         if isinstance(value, dict) and value.get("_mode_", "default") != "default":
@@ -108,6 +109,8 @@ class _Judge:
             yield str(node.value), "a target must be written as a plain name"
         elif not self.allowed.target(node.value):
             yield node.value, "is no known component"
+        elif node.is_apart and not self.allowed.callable_target(node.value):
+            yield node.value, "stands apart from its arguments, though it finds code by their text"
 
     def _text_faults(self, text: str, key: str, names: Names) -> Iterator[str]:
         if text in self.verbatim:

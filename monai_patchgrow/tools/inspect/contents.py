@@ -67,10 +67,10 @@ class Contents:
         if not depth:
             self._note(name, suffix, head, stream)
             stream.seek(0)
-        if suffix in config_text.SUFFIXES:
+        if name.lower().endswith(config_text.SUFFIXES):
             self._config(name, stream)
         elif is_code(name, head):
-            if fault := code_fault(name, stream.read()):
+            if fault := code_fault(name, stream.read(LONGEST_CONFIG)):
                 self._found(name, "", fault)
         elif is_logging_conf(name, head):
             self.findings += judge_logging_conf(name, stream.read(LONGEST_CONFIG))
@@ -85,7 +85,7 @@ class Contents:
             self._found(name, "", f"lies in more than {_DEEPEST} archives")
         elif is_archive or head.startswith(b"PK\x03\x04"):
             self._zip(name, stream, depth)
-        elif head[257:262] == b"ustar" or suffix == ".tar":
+        elif _is_tar(head) or suffix == ".tar":
             self._tar(name, stream, depth)
         elif head.startswith(_CLOSED):
             self._found(name, "", "is an archive that can't be looked into")
@@ -99,12 +99,12 @@ class Contents:
     def _note(self, name: str, suffix: str, head: bytes, stream: BinaryIO) -> None:
         """Count a file, and remember a text's digests and a weight's own."""
         is_checkpoint = head.startswith(b"PK\x03\x04") and b"/data.pkl" in head[:256]
-        if suffix in _TEXTS:
+        if name.lower().endswith(_TEXTS):
             self.digests |= weights.digests_in([stream.read(LONGEST_CONFIG)])
         if suffix in weights.SUFFIXES or is_checkpoint:
             self.counts["weights"] += 1
             self.weights[name] = None if weights.is_sealed(stream) else weights.digest_of(stream)
-        elif suffix in config_text.SUFFIXES:
+        elif name.lower().endswith(config_text.SUFFIXES):
             self.counts["configs"] += 1
         else:
             self.counts["scripts" if is_code(name, head) else "others"] += 1
@@ -162,13 +162,22 @@ class Contents:
             self._found(name, str(error), "is compressed, and can't be read")
             return
         inner = f"{name}!{PurePosixPath(name).stem}"
-        is_kind = looks_like_pickle(content) or zipfile.is_zipfile(io.BytesIO(content)) or content[257:262] == b"ustar"
+        is_kind = looks_like_pickle(content) or zipfile.is_zipfile(io.BytesIO(content)) or _is_tar(content)
         if not is_whole and (is_kind or PurePosixPath(inner).suffix.lower() in weights.PICKLE_SUFFIXES):
             self._found(inner, "", f"unfolds to more than {_UNFOLDED} bytes, and isn't looked into")
         self.look(inner, io.BytesIO(content), depth + 1)
 
     def _found(self, name: str, what: str, why: str) -> None:
         self.findings.append(Finding(name, "", what, why))
+
+
+def _is_tar(head: bytes) -> bool:
+    """Whether a file begins with a header of tar, of any age: its checksum fits."""
+    try:
+        tarfile.TarInfo.frombuf(head[:512], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
 
 
 def _numpy_faults(head: bytes) -> Iterator[tuple[str, str]]:

@@ -75,7 +75,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
 
 def _files_of_folder(folder: Path) -> tuple[list[Entry], list[Finding]]:
     entries, found = [], []
-    for above, folders, files in os.walk(folder):
+    for above, folders, files in os.walk(folder, onerror=_raise):
         for name in sorted([*folders, *files]):
             path = Path(above, name)
             inside, mode = path.relative_to(folder).as_posix(), path.lstat().st_mode
@@ -95,6 +95,10 @@ def _files_of_archive(archive: zipfile.ZipFile, stream: BinaryIO, name: str) -> 
     strip = f"{min(tops)}/" if is_nested else ""
     entries = [Entry(member.filename.removeprefix(strip), partial(read_member, archive, member)) for member in members]
     return entries, zip_faults(name, archive, stream)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _check_configs(entries: list[Entry], path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 
 from monai_patchgrow.tools.inspect.references import REFERENCES, absolute, references_in, substituted
@@ -97,7 +98,7 @@ def expression_faults(text: str, key: str, names: Names) -> list[str]:
     """
     if len(text) > _LONGEST:
         return [f"is longer than {_LONGEST} characters"]
-    if REFERENCES in text:
+    if REFERENCES in unicodedata.normalize("NFKC", text):  # as Python reads names
         return [f"names MONAI's {REFERENCES}"]
     try:
         resolved = absolute(text, key)

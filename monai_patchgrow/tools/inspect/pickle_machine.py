@@ -135,9 +135,10 @@ class PickleMachine:
         elif opcode in ("REDUCE", "NEWOBJ", "NEWOBJ_EX"):
             self._call(self._pop(3 if opcode == "NEWOBJ_EX" else 2)[0])
         elif opcode == "INST":
-            self._pop_to_mark()
             self._find(str(argument))
-            self._call(self._pop(1)[0])
+            found = self._pop(1)[0]
+            self._pop_to_mark()
+            self._call(found)
         elif opcode == "OBJ":
             self._call((self._pop_to_mark() or [_DATA])[0])
         else:

@@ -30,12 +30,14 @@ def judge_pickle(stream: BinaryIO, *, is_sure: bool) -> Iterator[tuple[str, str]
     """What a pickle holds beside tensors and plain data, and why that was found.
 
     Args:
-        stream: at the pickle's beginning.
-        is_sure: the file is a pickle by its name or its place. Of any other one only those count that run something
-            before they break, if they do.
+        stream: the file.
+        is_sure: the file is a pickle by its name. Of any other one only those faults count that run something, or
+            stand in a whole pickle.
     """
+    begins = looks_like_pickle(stream.read(2))
+    stream.seek(0)
     first, is_whole = _run(stream)
-    if not is_sure and not (first.runs and first.faults):
+    if not is_sure and not (first.faults and (first.runs or (begins and is_whole))):
         return
     yield from first.faults.items()
     if not is_whole:
@@ -56,9 +58,13 @@ def judge_pickle(stream: BinaryIO, *, is_sure: bool) -> Iterator[tuple[str, str]
 
 def _run(stream: BinaryIO) -> tuple[PickleMachine, bool]:
     """Take the opcodes up to the end of one pickle, or to where it breaks."""
-    machine = PickleMachine()
+    machine, start, frame = PickleMachine(), stream.tell(), 0
     try:
         for opcode, argument, _ in pickletools.genops(cast("IO[bytes]", _Bounded(stream))):
+            end = stream.tell()
+            if start < frame < end or (opcode.name == "FRAME" and start < frame):
+                raise BrokenPickleError  # C's unpickler loses bytes at such an end of a frame: it reads something else
+            start, frame = end, end + int(argument or 0) if opcode.name == "FRAME" else frame
             machine.step(opcode.name, argument)
     except (BrokenPickleError, ValueError, IndexError, OverflowError, MemoryError):
         return machine, False

@@ -125,6 +125,22 @@ FIRING = {
 SILENT = {
     "doctest": ({"x": {"_target_": "doctest.script_from_examples", "s": "1"}}, "x#_target_"),
     "partial": ({"x": {"_target_": "functools.partial", "func": f"$exec({SYSTEM!r})"}}, "x#_target_"),
+    "mode by key beside a target": (
+        {"load": {"_target_": "LoadImage"}, "load#_mode_": "callable", "_target_": "Compose"},
+        "load#_mode_: callable: another mode",
+    ),
+    "merged reader": (
+        {"load": {"_target_": "Compose", "_mode_": "callable"}, "+load": {"_target_": "LoadImage"}},
+        "load#_target_: LoadImage: stands apart",
+    ),
+    "reader by target's key": (
+        {"load": {"_target_": "Compose", "_mode_": "callable"}, "load#_target_": "LoadImage"},
+        "load#_target_: LoadImage: stands apart",
+    ),
+    "references in wide letters": (
+        {"x": "$[c.update({}) for c in \uff3f\uff3flocal_refs['callers']]"},
+        "names MONAI's __local_refs",
+    ),
     "writer": (
         {
             "x": {"_target_": "SaveImage", "output_ext": ".nii", "output_dir": "/tmp", "writer": "os.system"},
@@ -270,7 +286,7 @@ def test_what_metadata_holds_is_not_handed_on(small_bundle):
     assert any("refers to the metadata" in line for line in small_bundle.lines())
 
 
-@pytest.mark.parametrize("name", ["docs/evil.JSON", "models/evil.yml", "evil.yaml"])
+@pytest.mark.parametrize("name", ["docs/evil.JSON", "models/evil.yml", "evil.yaml", "configs/.json"])
 def test_configs_of_any_place_are_read(small_bundle, name):
     small_bundle.change({"x": {"_target_": "os.system"}}, name=name)
     assert f"{name}: x#_target_: os.system: is no known component" in small_bundle.lines()

@@ -171,6 +171,34 @@ def test_a_pickle_in_an_archive_is_found(small_bundle, kind):
     assert any("os.system: loading imports it" in line for line in small_bundle.lines())
 
 
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_pickle_in_a_tar_is_found(small_bundle, form, is_old):
+    file, pickled = io.BytesIO(), payload("protocol 2", small_bundle)
+    member = tarfile.TarInfo("pickle")
+    member.size = len(pickled)
+    with tarfile.open(fileobj=file, mode="w", format=form) as archive:
+        archive.addfile(member, io.BytesIO(pickled))
+    content = file.getvalue()
+    if is_old:  # of before POSIX: no magic, another checksum
+        header = content[:148] + b" " * 8 + content[156:257] + bytes(255)
+        content = header[:148] + b"%06o\0 " % sum(header) + header[156:] + content[512:]
+    small_bundle.write("docs/data", content)
+    assert any("docs/data!pickle: os.system" in line for line in small_bundle.lines())
+
+
+def test_a_frame_that_ends_inside_of_an_opcode(small_bundle):
+    """Python's two unpicklers read different names behind it."""
+    frame = b"\x95" + struct.pack("<Q", 4)
+    small_bundle.write(MODEL, b"\x80\x04N" + frame + b"0ccollections\nOrderedDict\n.")
+    assert f"{MODEL}: a broken pickle: {BROKEN}" in small_bundle.lines()
+
+
+def test_a_pickle_that_only_imports(small_bundle):
+    small_bundle.write("docs/data", b"\x80\x02cantigravity\nx\n.")
+    assert any("docs/data: antigravity.x: loading imports it" in line for line in small_bundle.lines())
+
+
 def test_a_tar_is_looked_into(small_bundle):
     file, pickled = io.BytesIO(), payload("protocol 2", small_bundle)
     with tarfile.open(fileobj=file, mode="w") as archive:
@@ -224,6 +252,7 @@ TRICKS = {
         "has two headers that differ",
     ),
     "bytes before": (lambda whole: b"\x80\x02}." + whole, "4 before archive/data.pkl belong to no member"),
+    "bytes behind": (lambda whole: whole + b"\x80\x02}.", "behind the archive belong to no member"),
     "cut": (lambda whole: whole[:-30], "is an archive that can't be read"),
 }
 
