@@ -12,6 +12,7 @@ import stat
 import struct
 import tarfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -40,10 +41,8 @@ def zip_faults(file: str, archive: zipfile.ZipFile, stream: BinaryIO) -> list[Fi
         stream: its bytes.
     """
     members = archive.infolist()
-    names = [member.filename for member in members]
-    found = [
-        Finding(file, name, "", "stands twice in the archive") for name in {n for n in names if names.count(n) > 1}
-    ]
+    times = Counter(member.filename for member in members)
+    found = [Finding(file, name, "", "stands twice in the archive") for name, number in times.items() if number > 1]
     if b"PK" in archive.comment:
         found.append(Finding(file, "", "comment", "holds an archive's signature"))
     if sum(member.file_size for member in members) > _MOST_BYTES:

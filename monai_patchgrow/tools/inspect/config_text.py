@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,8 +74,7 @@ def read_config(file: str, content: bytes) -> tuple[Config, list[Finding]]:
 
 def _read_json(text: str, repeated: list[str]) -> Any:
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        repeated.extend(sorted({key for key in keys if keys.count(key) > 1}))
+        repeated.extend(_more_than_once(key for key, _ in pairs))
         return dict(pairs)
 
     return json.loads(text, object_pairs_hook=collect)
@@ -85,14 +85,17 @@ def _read_yaml(text: str, repeated: list[str]) -> Any:
 
     class Loader(yaml.SafeLoader):
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            keys = [key.value for key, _ in node.value]
-            repeated.extend(sorted({str(key) for key in keys if keys.count(key) > 1}))
+            repeated.extend(_more_than_once(str(key.value) for key, _ in node.value))
             return super().construct_mapping(node, deep)
 
     try:
         return yaml.load(text, Loader)
     except (yaml.YAMLError, TypeError, AttributeError) as error:
         raise ValueError(_first_line(error)) from None
+
+
+def _more_than_once(keys: Iterable[str]) -> list[str]:
+    return [key for key, number in Counter(keys).items() if number > 1]
 
 
 def _walk(tree: Any) -> Iterator[Node]:

@@ -5,40 +5,24 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from monai_patchgrow.tools.inspect.config_text import Config, Node
 from monai_patchgrow.tools.inspect.expressions import (
-    GLOBALS,
     Names,
     expression_faults,
     import_of,
     reference_fault,
 )
+from monai_patchgrow.tools.inspect.plain_keys import PLAIN
 from monai_patchgrow.tools.inspect.references import absolute
 from monai_patchgrow.tools.inspect.report import Finding
 from monai_patchgrow.tools.inspect.targets import Allowed
-from monai_patchgrow.tools.inspect.vocabulary import GUARDED
+from monai_patchgrow.tools.inspect.vocabulary import GLOBALS, GUARDED
 
 __all__ = ["judge_configs", "large_file_faults"]
 
-_READERS = re.compile(r"(ITK|Nibabel|Nrrd|Numpy|PIL|Pydicom)(Reader|Writer)", re.IGNORECASE)
-_SHAPE = re.compile(r"[0-9np*+\s]*")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
-_BY_NAME = "names code by text, which MONAI imports and calls"
-_PLAIN: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "reader": (lambda value: value in (None, False) or bool(_READERS.fullmatch(str(value))), _BY_NAME),
-    "writer": (lambda value: value in (None, False) or bool(_READERS.fullmatch(str(value))), _BY_NAME),
-    "merger_cls": (lambda value: value in (None, "AvgMerger", "ZarrAvgMerger"), _BY_NAME),
-    "workflow_name": (lambda value: value in (None, "ConfigWorkflow"), _BY_NAME),
-    "pickle_module": (lambda value: value in (None, "pickle"), _BY_NAME),
-    "allow_pickle": (lambda value: value is False, "lets NumPy unpickle what it reads"),
-    "weights_only": (lambda value: value is True, "lets torch unpickle what it reads"),
-    "pretrained_url": (lambda value: value is None, "downloads weights"),
-    "spatial_shape": (lambda value: bool(_SHAPE.fullmatch(str(value))), "is evaluated by monai.bundle"),
-}
-"""Keys whose values must be plain, whatever component they may reach."""
 
 
 def judge_configs(configs: Sequence[Config], allowed: Allowed) -> list[Finding]:
@@ -95,7 +79,7 @@ class _Judge:
         elif node.name == "_mode_":
             if node.is_apart or "_target_" not in node.siblings or value not in ("default", "callable"):
                 yield str(value), "another mode than default and callable, or one apart from its _target_"
-        elif node.name in _PLAIN:
+        elif node.name in PLAIN:
             yield from _plain_faults(node)
         if isinstance(value, dict) and value.get("_mode_", "default") != "default":
             target = value.get("_target_")
@@ -141,7 +125,7 @@ class _Judge:
 
 
 def _plain_faults(node: Node) -> Iterator[tuple[str, str]]:
-    is_plain, why = _PLAIN[node.name]
+    is_plain, why = PLAIN[node.name]
     values = node.value if isinstance(node.value, list) else [node.value]
     for value in values:
         if isinstance(value, dict | list) or not is_plain(value):

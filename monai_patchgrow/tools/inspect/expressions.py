@@ -11,20 +11,12 @@ import builtins
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 
+from monai_patchgrow.tools.inspect.plain_keys import PLAIN
 from monai_patchgrow.tools.inspect.references import REFERENCES, absolute, references_in, substituted
 from monai_patchgrow.tools.inspect.targets import Allowed
-from monai_patchgrow.tools.inspect.vocabulary import GUARDED
+from monai_patchgrow.tools.inspect.vocabulary import GLOBALS, GUARDED
 
-__all__ = ["GLOBALS", "PLAIN_KEYS", "Names", "expression_faults", "import_of", "reference_fault"]
-
-GLOBALS = {"monai": "monai", "np": "numpy", "numpy": "numpy", "torch": "torch"}
-"""Modules that MONAI gives to each expression."""
-
-PLAIN_KEYS = {
-    *("allow_pickle", "merger_cls", "pickle_module", "pretrained_url", "reader", "weights_only", "workflow_name"),
-    "writer",
-}
-"""Arguments whose values decide what code runs: they must stand in the config, where they are judged."""
+__all__ = ["Names", "expression_faults", "import_of", "reference_fault"]
 
 _LONGEST = 4000  # characters of an expression that is judged
 _BUILTINS = {
@@ -180,7 +172,7 @@ class _Judge:
             yield f"a call of {type(node.func).__name__} {_BEYOND}"
             yield from self._visit(node.func)
         for keyword in node.keywords:
-            if keyword.arg is None or keyword.arg.startswith("_") or keyword.arg in PLAIN_KEYS:
+            if keyword.arg is None or keyword.arg.startswith("_") or keyword.arg in PLAIN:
                 yield f"the argument {keyword.arg or '**'} {_BEYOND}"
             yield from self._visit(keyword.value)
         yield from self._visit_all(node.args)

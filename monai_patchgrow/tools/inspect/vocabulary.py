@@ -18,7 +18,10 @@ from pathlib import Path
 from monai_patchgrow.tools import render
 from monai_patchgrow.tools.inspect.references import substituted
 
-__all__ = ["GUARDED", "Vocabulary", "known_vocabulary"]
+__all__ = ["GLOBALS", "GUARDED", "Vocabulary", "known_vocabulary"]
+
+GLOBALS = {"monai": "monai", "np": "numpy", "numpy": "numpy", "torch": "torch"}
+"""Modules that MONAI gives to each expression."""
 
 GUARDED = ("callers", "scripts")
 """Keys whose values could do anything: the running objects, and what scripts define. Only our own text may use them."""
@@ -29,7 +32,6 @@ _TARGET = re.compile(r'"_target_": ("[^"{\n]+")')
 _ROOT = re.compile(r'"bundle_root": ("(?:[^"\\\n]|\\.)*")')
 _COMPUTING = {"ignite", "monai", "monai_patchgrow", "torch"}
 _HARMLESS = {"os.path.basename", "re.sub"}
-_GLOBALS = {"monai": "monai", "np": "numpy", "numpy": "numpy", "torch": "torch"}  # MONAI's own
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def known_vocabulary() -> Vocabulary:
             tree = _parsed(expression)
             if tree is None or isinstance(tree, ast.Module):
                 continue
-            dotted, read = _names(tree, {**{alias: {name} for alias, name in _GLOBALS.items()}, **aliases})
+            dotted, read = _names(tree, {**{alias: {name} for alias, name in GLOBALS.items()}, **aliases})
             if _is_odd(expression, dotted):
                 verbatim.add(expression)
             else:
