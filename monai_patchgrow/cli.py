@@ -167,6 +167,48 @@ def bundle(plans: str, dataset: str, output: str, configuration: str = "3d_fullr
     return str(write_bundle(render_bundle(plan, BundleCard.of(plan)), str(output)))
 
 
+def inspect(bundle: str, allow: str | Sequence[str] = "", json: bool = False) -> None:
+    """Read a bundle without running anything of it, and print what it holds beside known components and tensors.
+
+    Exit code 1: there is a finding; each is one line, ``file: key: what: why``. SECURITY.md says what this promises.
+
+    Args:
+        bundle: folder or zip archive
+        allow: packages, classes or functions that its configs may use beside the known ones, as mine,other.nets
+        json: print the findings as JSON
+    """
+    from monai_patchgrow.tools.inspect import inspect_bundle
+
+    names = allow.split(",") if isinstance(allow, str) else allow
+    report = inspect_bundle(str(bundle), allow=[str(name) for name in names if name])
+    print(report.as_json() if json else report)
+    if report.findings:
+        raise SystemExit(1)
+
+
+def run(bundle: str, *words: str, allow: str = "", trust: str = "") -> None:
+    """Inspect a bundle, and run it by `python -m monai.bundle run WORDS` where nothing was found.
+
+    Config files of other folders that the words name are inspected too; values on the command line are the user's own.
+
+    Args:
+        bundle: folder
+        words: of `python -m monai.bundle run`, as --config_file BUNDLE/configs/train.json --max_epochs 10
+        allow: packages, classes or functions that its configs may use beside the known ones, as mine,other.nets
+        trust: findings to accept, as configs/train.json or configs/train.json:run#0
+    """
+    from monai_patchgrow.tools.inspect.run import RunWords, inspect_run, start_run
+
+    order = RunWords.parse([str(bundle), f"--allow={allow}", f"--trust={trust}", *words])
+    report = inspect_run(order)
+    print(report, file=sys.stderr)
+    if report.findings:
+        raise ValueError(
+            "the bundle is not run: accept each finding by --trust FILE or FILE:KEY, or --allow a component"
+        )
+    start_run(order.words)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `patchgrow` command; a user's error is one line on stderr and exit code 1."""
     commands = {
@@ -174,11 +216,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "bundle": bundle,
         "phantom": phantom,
         "verify_data": verify_data,
+        "inspect": inspect,
+        "run": run,
         "quickstart": quickstart,
         "quickstart_patchgd": quickstart_patchgd,
     }
+    given = list(sys.argv[1:] if arguments is None else arguments)
     with one_line_errors():
-        fire.Fire(commands, command=list(sys.argv[1:] if arguments is None else arguments), name="patchgrow")
+        if given[:1] == ["run"] and not {"-h", "--help"} & {*given}:
+            run(*(given[1:] or [""]))  # Fire would change MONAI's words
+        else:
+            fire.Fire(commands, command=given, name="patchgrow")
 
 
 def _axes(value: Any) -> tuple[Any, ...]:

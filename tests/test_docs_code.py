@@ -163,13 +163,14 @@ def unknown_options(words, bundle):
     keys = {key for name in names for key in config_of(name, bundle)}
     after = [word.removeprefix("--").partition("=")[0] for word in words[start:] if word.startswith("--")]
     assert options
-    return [option for option in after if option.partition("#")[0] not in keys | {"config_file", "tracking"}]
+    keys |= {"allow", "config_file", "tracking", "trust"}
+    return [option for option in after if option.partition("#")[0] not in keys]
 
 
 @pytest.mark.parametrize(("page", "text"), blocks("bash"))
 def test_commands_name_options_that_exist(page, text):
     for words in commands(text):
-        if "monai.bundle" in words:
+        if "monai.bundle" in words or words[:2] == ["patchgrow", "run"]:
             kind = "panda_classification_patchgd" if "patchgd" in text else "hippocampus_segmentation_patchgrow"
             assert unknown_options(words, kind) == [], words
         elif words[0] == "patchgrow":

@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.transforms import Compose
 
 __all__ = ["evaluate", "labelled_cases", "sound_cases"]
 
 _SCRIPTS = Path(__file__).parent
 _COMMAND = runpy.run_path(str(_SCRIPTS / "command.py"))
 carried = runpy.run_path(str(_SCRIPTS / "carried.py"))["carried"]
+_MEMORY = runpy.run_path(str(_SCRIPTS / "memory.py"))
+OnCpuWhereFull, is_finite, saying_out_of_memory = (
+    _MEMORY[name] for name in ("OnCpuWhereFull", "is_finite", "saying_out_of_memory")
+)
 register_readers = runpy.run_path(str(_SCRIPTS / "readers.py"))["register_readers"]
 resample_per_case = runpy.run_path(str(_SCRIPTS / "resampling.py"))["resample_per_case"]
 complain, reason_of, stop, warn = (_COMMAND[name] for name in ("complain", "reason_of", "stop", "warn"))
@@ -93,7 +98,9 @@ def sound_cases(
     return sound
 
 
-def evaluate(evaluator: Any, *, cases: Items, labelled: Items, trust_label_voxels: bool | str) -> None:
+def evaluate(
+    evaluator: Any, *, cases: Items, labelled: Items, trust_label_voxels: bool | str, postprocessing: Compose
+) -> None:
     """Run the evaluator over the sound cases; one that fails on the way is named, and the others are evaluated again.
 
     Args:
@@ -101,6 +108,7 @@ def evaluate(evaluator: Any, *, cases: Items, labelled: Items, trust_label_voxel
         cases: the sound ones.
         labelled: all that were asked for.
         trust_label_voxels: as `sound_cases` takes it; that a label is trusted is said.
+        postprocessing: the evaluator's, of logits; changed in place to do with little memory.
 
     Raises:
         RuntimeError: a case was left out or failed; the metrics of the others are written by then. A command ends with
@@ -109,6 +117,7 @@ def evaluate(evaluator: Any, *, cases: Items, labelled: Items, trust_label_voxel
     dataset = evaluator.data_loader.dataset
     register_readers(dataset.transform)
     resample_per_case(dataset.transform)
+    postprocessing.transforms = (OnCpuWhereFull(Compose(postprocessing.transforms)),)
     trust = carried("plain_settings").parse_switch(trust_label_voxels, name="trust_label_voxels")
     dataset.transform, evaluator.inferer = _Prepared(dataset.transform, trust), _Finite(evaluator.inferer)
     left = {item["name"] for item in labelled} - {item["name"] for item in cases}
@@ -146,7 +155,7 @@ class _Prepared:
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         try:
             data = self.transform(item)
-            if not torch.isfinite(data["image"]).all():
+            if not is_finite(data["image"]):
                 raise ValueError("the image has voxels that are no finite number")
             self._check_grid(item, data["image"].meta, data["label"])
         except Exception as error:
@@ -170,9 +179,9 @@ class _Finite:
     def __init__(self, inferer: Any) -> None:
         self.inferer = inferer
 
-    def __call__(self, *arguments: Any, **options: Any) -> torch.Tensor:
-        logits = self.inferer(*arguments, **options)
-        if not torch.isfinite(logits).all():
+    def __call__(self, images: torch.Tensor, network: Any, *arguments: Any, **options: Any) -> torch.Tensor:
+        logits = self.inferer(images, saying_out_of_memory(network), *arguments, **options)
+        if not is_finite(logits):
             raise ValueError("the network's output has values that are no finite number")
         return logits
 
@@ -187,8 +196,10 @@ def _case_of(error: BaseException | None, evaluator: Any) -> str:
         if isinstance(error, _CaseError):
             return error.name
         error = error.__cause__
-    names = (getattr(evaluator.state, "batch", None) or {}).get("name") or ["?"]
-    return str(names[0])
+    batch = getattr(evaluator.state, "batch", None) or {}
+    if isinstance(batch, list):  # postprocessing and metrics have the items of the batch one by one
+        return str(batch[0]["name"])
+    return str((batch.get("name") or ["?"])[0])
 
 
 def _has_others() -> bool:

@@ -34,6 +34,10 @@ complain, is_command, reason_of = (_COMMAND[name] for name in ("complain", "is_c
 check_format, check_output, target_of, write = (
     _LABEL_MAPS[name] for name in ("check_format", "check_output", "target_of", "write")
 )
+_MEMORY = runpy.run_path(str(_SCRIPTS / "memory.py"))
+OnCpuWhereFull, is_finite, saying_out_of_memory = (
+    _MEMORY[name] for name in ("OnCpuWhereFull", "is_finite", "saying_out_of_memory")
+)
 register_readers = runpy.run_path(str(_SCRIPTS / "readers.py"))["register_readers"]
 resample_per_case = runpy.run_path(str(_SCRIPTS / "resampling.py"))["resample_per_case"]
 _LOGGER = logging.getLogger("predict")
@@ -140,27 +144,17 @@ def _predict_case(
     """The label map (1, *spatial) on the grid of the image file."""
     data = preprocessing(dict(item))
     images = data["image"].as_tensor()[None]
-    if not torch.isfinite(images).all():
+    if not is_finite(images):
         raise ValueError("the image has voxels that are no finite number")
     with torch.no_grad(), torch.autocast(device.type, **mixed):
-        logits = inferer(images.to(device), network)[0]
-    if not torch.isfinite(logits).all():
-        raise ValueError("the network's output has values that are no finite number")
-    try:
-        return postprocessing({**data, "pred": MetaTensor(logits)})["pred"]
-    except Exception as error:
-        if not _is_out_of_memory(error):
-            raise
-    return postprocessing({**data, "pred": MetaTensor(logits.cpu())})["pred"]
+        logits = inferer(images.to(device), saying_out_of_memory(network))[0]
 
+    def labels_of(data: dict[str, Any]) -> dict[str, Any]:
+        if not is_finite(data["pred"]):
+            raise ValueError("the network's output has values that are no finite number")
+        return postprocessing({**data, "pred": MetaTensor(data["pred"])})
 
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether a GPU's memory is behind an error, which MONAI wraps in one of its own."""
-    while error is not None:
-        if isinstance(error, torch.cuda.OutOfMemoryError):
-            return True
-        error = error.__cause__
-    return False
+    return OnCpuWhereFull(labels_of)({**data, "pred": logits})["pred"]
 
 
 def _reason(error: BaseException, item: dict[str, Any]) -> str:

@@ -56,8 +56,8 @@ class Mirrored(torch.nn.Module):
         self.flips = [flip for size in range(len(dims) + 1) for flip in itertools.combinations(dims, size)]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Mean logits, (B, K, *spatial)."""
-        total = self.network(images)
+        """Mean logits, (B, K, *spatial), summed in float32: a sum of bfloat16 would change labels."""
+        total = self.network(images).float()
         for flip in self.flips[1:]:
             total = total + self.network(images.flip(flip)).flip(flip)
         return total / len(self.flips)

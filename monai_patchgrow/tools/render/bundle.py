@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from monai_patchgrow.files import whole_folder
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.arguments import format_size
-from monai_patchgrow.tools.render.carried_modules import carried_files
+from monai_patchgrow.tools.render.bundle_scripts import bundle_scripts
 from monai_patchgrow.tools.render.segmentation_plan import SCHEMES, SegmentationPlan
 from monai_patchgrow.tools.render.trained_weights import TrainedWeights
 
@@ -96,10 +96,7 @@ def render_bundle(plan: SegmentationPlan, card: BundleCard) -> dict[str, str]:
         card: what the texts say beside it.
     """
     values = {"plan": plan, "card": card, "name": bundle_name(card), **_texts(plan), **_mirroring(plan, card)}
-    return {
-        **render_templates(TEMPLATES, values),
-        **carried_files(),
-    }
+    return {**render_templates(TEMPLATES, values), **bundle_scripts()}
 
 
 def render_templates(folder: Path, values: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The modules of the package that a segmentation bundle carries a copy of: they need MONAI alone."""
+"""The code that comes with a segmentation bundle: scripts, and copies of modules of this package."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from types import MappingProxyType
 
 from monai_patchgrow import bundle
 
-__all__ = ["carried_files"]
+__all__ = ["bundle_scripts"]
 
+_OWN = Path(__file__).parent / "templates" / "segmentation" / "scripts"
 _PACKAGE = Path(bundle.__file__).parents[1]
 _CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not imported: that would wait for torch
     {
@@ -46,11 +47,14 @@ _CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not i
 )
 
 
-def carried_files() -> dict[str, str]:
-    """The texts of the copies, by their place in a bundle."""
-    files = {"__init__": '"""Copies of modules of monai_patchgrow, which need MONAI alone."""\n'}
-    files |= {name: _carried_copy(module) for module, name in _CARRIED.items()}
-    return {f"scripts/patchgrow/{name}.py": text for name, text in files.items()}
+def bundle_scripts() -> dict[str, str]:
+    """The files of code of a segmentation bundle, the same for every plan: text by path within the bundle."""
+    own = sorted(_OWN.glob("*.py"))
+    return {
+        **{f"scripts/{path.name}": path.read_text(encoding="utf-8") for path in own},
+        "scripts/patchgrow/__init__.py": '"""Copies of modules of monai_patchgrow, which need MONAI alone."""\n',
+        **{f"scripts/patchgrow/{name}.py": _carried_copy(module) for module, name in _CARRIED.items()},
+    }
 
 
 def _carried_copy(module: str) -> str:
