@@ -31,7 +31,7 @@ def describe_cases(training: Sequence[Any], validation: Sequence[Any]) -> str:
     """Return how many cases there are, and a digest of their files' names and sizes and of the split.
 
     >>> describe_cases([{"image": "a.nii"}], [{"image": "b.nii"}])
-    '1 to train on and 1 to validate on, of digest 02d44f4b05e9'
+    '1 to train on and 1 to validate on, of digest 0f11fb556b9b'
     """
     text = "\n".join(str(files_of(item)) for item in (*training, "validation", *validation))
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

@@ -29,7 +29,12 @@ from monai_patchgrow.transforms import AugmentationRecipe
 
 __all__ = ["OPTIONAL", "SegmentationSettings"]
 
-OPTIONAL = MappingProxyType({"deterministic": True})
+OPTIONAL = MappingProxyType(
+    {
+        **{"smallest_patch": None, "full_patch_share": None, "stage_lengths": "epochs", "trust_label_voxels": False},
+        **{"extend_to": None, "checkpoint_minutes": 10, "deterministic": True},
+    }
+)
 """Settings that bundles lack which were rendered before them, with the values that such bundles had."""
 
 _ID = MappingProxyType({"max_epochs": "train#trainer#max_epochs"})  # MONAI's consumers set it there

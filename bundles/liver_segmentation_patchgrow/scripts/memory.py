@@ -11,8 +11,17 @@ import torch
 
 __all__ = ["OnCpuWhereFull", "is_finite", "is_out_of_memory", "saying_out_of_memory"]
 
-_OUT_OF_MEMORY = runpy.run_path(str(Path(__file__).with_name("carried.py")))["carried"]("out_of_memory")
-is_out_of_memory, saying_out_of_memory = _OUT_OF_MEMORY.is_out_of_memory, _OUT_OF_MEMORY.saying_out_of_memory
+_carried = runpy.run_path(str(Path(__file__).with_name("carried.py")))["carried"]
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether a GPU's memory is behind an error."""
+    return _carried("out_of_memory").is_out_of_memory(error)
+
+
+def saying_out_of_memory(network: Callable[..., Any]) -> Callable[..., Any]:
+    """A network whose every failure for want of memory is an OutOfMemoryError."""
+    return _carried("out_of_memory").saying_out_of_memory(network)
 
 
 class OnCpuWhereFull:
