@@ -25,7 +25,7 @@ PACKAGES = [
 ]
 CONFIGS = [path for folder in ("bundles", "docs", "tests") for path in sorted((ROOT / folder).rglob("*.json"))]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "bundles").rglob("*.md"))]
-TARGET = re.compile(r"""["']_target_["']\s*:\s*["']([^"'$][^"']*)["']""")  # no expression, which names an object itself
+TARGET = re.compile(r"""["']_target_["']\s*:\s*["']([^"']+)["']""")
 NAMED = re.compile(r"\bmonai_patchgrow(?:\.\w+)+")
 
 

@@ -13,13 +13,22 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 import torch.distributed as dist
+from torch.utils.data import Subset
 
 from monai_patchgrow.bundle.item_files import files_of
 from monai_patchgrow.bundle.one_line import one_line_errors
 from monai_patchgrow.bundle.peer_watch import PeerWatch
 from monai_patchgrow.data.loading.seeded import WORKER_TIMEOUT
 
-__all__ = ["check_ranks", "default_workers", "join_ranks", "leave_ranks", "part_from_ranks", "worker_timeout"]
+__all__ = [
+    "check_ranks",
+    "default_workers",
+    "join_ranks",
+    "leave_ranks",
+    "part_from_ranks",
+    "share_of_rank",
+    "worker_timeout",
+]
 
 _watch: PeerWatch | None = None
 _MOST_WORKERS = 8
@@ -105,6 +114,11 @@ def check_ranks(
                 if values != ranks[0][name]:
                     difference = _difference(ranks[0][name], values, rank)
                     raise ValueError(f"{name}: {difference}: give every rank the same data and settings")
+
+
+def share_of_rank(dataset: Any) -> Subset[Any]:
+    """Return the part of a data set that this process of the run validates on."""
+    return Subset(dataset, range(idist.get_rank(), len(dataset), idist.get_world_size()))
 
 
 def default_workers() -> int:

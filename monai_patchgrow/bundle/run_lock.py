@@ -27,6 +27,7 @@ _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 _TRIES = 5  # another run may end, and take its file away, between two steps
 
 _held = dict[Path, int]()  # descriptors by file
+_made = set[Path]()  # folders that were not there
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_held.clear)  # the locks stay with the parent
 
@@ -84,6 +85,8 @@ def lock_folders(*folders: str | os.PathLike[str]) -> None:
         if path in _held:
             continue
         try:
+            if not path.parent.exists():
+                _made.add(path.parent)
             path.parent.mkdir(parents=True, exist_ok=True)
             _held[path] = _acquire(path)
         except OSError as error:
@@ -108,14 +111,17 @@ def check_unlocked(*folders: str | os.PathLike[str]) -> None:
 
 
 def unlock_folders() -> None:
-    """Give back the folders that this process keeps."""
-    for path, descriptor in [*_held.items()]:
+    """Give back the folders that this process keeps; of those that it made, the empty ones go."""
+    for path, descriptor in reversed([*_held.items()]):
         with suppress(OSError):
             if _is_file(path, descriptor):
                 path.unlink()
+            if path.parent in _made:
+                path.parent.rmdir()
         with suppress(OSError):
             os.close(descriptor)
     _held.clear()
+    _made.clear()
 
 
 def _acquire(path: Path) -> int:

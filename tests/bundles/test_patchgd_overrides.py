@@ -98,7 +98,7 @@ TRAINING = [  # of UltraMNIST
     ({"mirror_axes": 0}, "mirror_axes must be a list of different axes of [0, 1], got 0"),
     ({"mirror_axes": ["x"]}, "mirror_axes must be a list of different axes of [0, 1], got ['x']"),
     ({"rotate90": 1}, "rotate90 must be True or False, got 1"),
-    ({"resume": "maybe"}, "resume must be True or False, got 'maybe'"),
+    ({"resume": "maybe"}, "resume must be true, false or auto, got 'maybe'"),
     ({"seed": -1}, "seed must be an integer from 0 to 4294967295, got -1"),
     ({"seed": 2**70}, "seed must be an integer from 0 to 4294967295, got 1180591620717411303424"),
     ({"num_workers": -1}, "num_workers must be an integer of at least 0, got -1"),

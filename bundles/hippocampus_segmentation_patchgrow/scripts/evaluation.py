@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.handlers import from_engine
 from monai.transforms import Compose
 
-__all__ = ["evaluate", "labelled_cases", "sound_cases"]
+__all__ = ["evaluate", "label_dice", "labelled_cases", "sound_cases"]
 
 _SCRIPTS = Path(__file__).parent
 _COMMAND = runpy.run_path(str(_SCRIPTS / "command.py"))
@@ -25,6 +26,12 @@ resample_per_case = runpy.run_path(str(_SCRIPTS / "resampling.py"))["resample_pe
 complain, reason_of, stop, warn = (_COMMAND[name] for name in ("complain", "reason_of", "stop", "warn"))
 
 Items = list[dict[str, Any]]
+
+
+def label_dice(num_classes: int) -> Any:
+    """The metric of an evaluator that is given label maps of as many classes, the background among them."""
+    transform = from_engine(["pred", "label"])
+    return carried("label_dice").LabelDice(num_classes, include_background=False, output_transform=transform)
 
 
 def labelled_cases(

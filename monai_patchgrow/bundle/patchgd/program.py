@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import ignite.distributed as idist
 from monai.utils import set_determinism
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import Dataset, Subset
 
 from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.output_folders import check_folders, keep_folders
@@ -29,7 +27,14 @@ from monai_patchgrow.bundle.patchgd.network import build_encoder, build_head, lo
 from monai_patchgrow.bundle.patchgd.preflight import run_engine
 from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings, DataKind
 from monai_patchgrow.bundle.plain_settings import parse_folder
-from monai_patchgrow.bundle.ranks import check_ranks, default_workers, join_ranks, leave_ranks, worker_timeout
+from monai_patchgrow.bundle.ranks import (
+    check_ranks,
+    default_workers,
+    join_ranks,
+    leave_ranks,
+    share_of_rank,
+    worker_timeout,
+)
 from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys, running_parser
 from monai_patchgrow.bundle.seeding import seed_all
 from monai_patchgrow.data.synthetic.ultramnist import UltraMNIST
@@ -144,8 +149,7 @@ def split_images(settings: ClassificationSettings) -> Split:
 
 def find_images(settings: ClassificationSettings) -> list[dict[str, Any]]:
     """The images to classify; none, or unsound ones, end a command in one line."""
-    options: dict[str, Any] = {"volumes": settings.data == "volumes", "output_dir": settings.output_dir}
-    return images_to_classify(settings.dataset_dir, **options)
+    return images_to_classify(settings.dataset_dir, volumes=settings.data == "volumes", output_dir=settings.output_dir)
 
 
 def plan_growth(settings: ClassificationSettings) -> GrowthSchedule:
@@ -189,10 +193,8 @@ def check_network(network: Any, settings: ClassificationSettings) -> None:
         dropout = active_dropout(network.encoder) or active_dropout(network.head)
         if dropout and (settings.exact or settings.true_gradient):
             option = "exact" if settings.exact else "true_gradient"
-            raise ValueError(
-                f"{option}=True needs a network without dropout, and it has {dropout}: a head takes "
-                "head_options={'dropout': 0}"
-            )
+            remedy = "a head takes head_options={'dropout': 0}"
+            raise ValueError(f"{option}=True needs a network without dropout, and it has {dropout}: {remedy}")
 
 
 def check_images(split: Split, preprocessing: Any, settings: ClassificationSettings) -> None:
@@ -238,11 +240,6 @@ def check_same(settings: ClassificationSettings, *, schedule: GrowthSchedule, tr
     same = {"schedule": schedule, "seed": settings.seed, "images": tuple(counts.values())}
     cases = {} if isinstance(train.data, UltraMNIST) else {name: images.data for name, images in sets.items()}
     check_ranks(cases=cases, settings={**same, "val_interval": settings.val_interval}, divided=counts)
-
-
-def share_of_rank(dataset: Any) -> Dataset[Any]:
-    """The part of a data set that this process of the run validates on."""
-    return Subset(dataset, range(idist.get_rank(), len(dataset), idist.get_world_size()))
 
 
 def _known(value: Any) -> Any:
