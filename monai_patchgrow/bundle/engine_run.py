@@ -11,10 +11,14 @@ from monai_patchgrow.bundle.one_line import causes, is_command, one_line_config_
 from monai_patchgrow.bundle.output_folders import leave_folders
 from monai_patchgrow.bundle.ranks import part_from_ranks
 from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.engines.patchgd.engine import PatchGDEngine
 from monai_patchgrow.handlers.stop_signals import RunStopped
+from monai_patchgrow.networks.out_of_memory import is_out_of_memory
 
 __all__ = ["run_engine"]
 
+_MEMORY_REMEDY = "take a smaller patch_size, batch_size or features, or amp=True where it is off"
+_SLIDE_REMEDY = "take a smaller chunk_size, or amp=True where it is off"
 _WORKERS_REMEDY = "is /dev/shm or the memory full? fewer num_workers need less, docker run --shm-size gives more"
 
 
@@ -26,8 +30,9 @@ def run_engine(engine: Any) -> None:
 
     Raises:
         RunStopped: a signal ended the run, which is kept; exit code 75.
-        SystemExit: data that can't be read any more, or workers that hand out nothing, with the line as its message,
-            exit code 1; a second Ctrl-C, exit code 130. In a process that hosts the bundle, the fault's own error.
+        SystemExit: data that can't be read any more, workers that hand out nothing, or a GPU that is full, with the
+            line as its message, exit code 1; a second Ctrl-C, exit code 130. In a process that hosts the bundle, a
+            DataError.
     """
     with one_line_config_errors():
         try:
@@ -41,6 +46,9 @@ def run_engine(engine: Any) -> None:
             fault = next((cause for cause in causes(error) if isinstance(cause, DataError)), None)
             if fault is not None:
                 raise fault from None
+            if is_out_of_memory(error):
+                remedy = _SLIDE_REMEDY if isinstance(engine, PatchGDEngine) else _MEMORY_REMEDY
+                raise DataError(f"out of memory: {remedy} ({error})") from error
             if isinstance(error, RuntimeError) and str(error).startswith("DataLoader "):
                 raise DataError(f"num_workers: {error}: {_WORKERS_REMEDY}") from error
             raise

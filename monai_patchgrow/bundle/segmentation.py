@@ -86,10 +86,11 @@ def prepare(settings: SegmentationSettings) -> None:
         _check_network(read_keys(["network"])["network"], settings)
         keep_folders(settings)
         try:
-            trainer, schedule = read_keys(["train#trainer", "schedule"]).values()
+            trainer, schedule, inferer = read_keys(["train#trainer", "schedule", "validate#inferer"]).values()
             trainer.state.resumable_run.check(trainer)
             if settings.is_on_gpu and idist.get_world_size() == 1:
-                rehearse(trainer, schedule, in_channels=len(settings.channels), num_classes=len(settings.labels))
+                counts = {"in_channels": len(settings.channels), "num_classes": len(settings.labels)}
+                rehearse(trainer, schedule, **counts, windows=getattr(inferer, "sw_batch_size", 1))
         except BaseException:
             leave_folders()
             raise

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from monai_patchgrow.handlers.micro_batches import backward_in_parts
+from monai_patchgrow.handlers.micro_batches import MemoryShort, backward_in_parts
 from monai_patchgrow.networks.check import left_as_it_was
+from monai_patchgrow.networks.out_of_memory import is_out_of_memory
 from monai_patchgrow.schedules import GrowthSchedule, Stage
 from monai_patchgrow.schedules.arguments import format_size
 
@@ -34,22 +36,26 @@ def heaviest_stages(schedule: GrowthSchedule) -> list[Stage]:
     return [by_voxels] if by_patches.batch_size == by_voxels.batch_size else [by_voxels, by_patches]
 
 
-def rehearse(trainer: Any, schedule: GrowthSchedule, *, in_channels: int, num_classes: int) -> None:
+def rehearse(trainer: Any, schedule: GrowthSchedule, *, in_channels: int, num_classes: int, windows: int = 0) -> None:
     """Run forward and backward, with the optimiser's memory taken, on a batch of noise of each of the heaviest stages.
 
-    A batch that doesn't fit is taken apart, as in the run, which then begins with as many parts. Weights, buffers,
-    optimiser and random numbers are left as they were, and the memory is given back. The peak is logged.
+    Before that the windows of a validation are predicted. A batch that doesn't fit is taken apart, as in the run, which
+    then begins with as many parts. Weights, buffers, optimiser and random numbers are left as they were, and the memory
+    is given back. The peak is logged.
 
     Args:
         trainer: MONAI's SupervisedTrainer, with a :class:`monai_patchgrow.handlers.MicroBatches`.
         schedule: the plan.
         in_channels: of the images.
         num_classes: background included.
+        windows: full patches that a validation predicts at a time; 0: none is tried.
 
     Raises:
-        MemoryShort: a batch that doesn't fit however it is taken apart, in one line.
+        MemoryShort: a batch that doesn't fit however it is taken apart, or windows that don't, in one line.
     """
     device = trainer.state.device
+    if windows:
+        _predict(trainer, torch.zeros(windows, in_channels, *schedule.patch_size, device=device))
     for stage in heaviest_stages(schedule):
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -71,6 +77,19 @@ def rehearse(trainer: Any, schedule: GrowthSchedule, *, in_channels: int, num_cl
             batch = f"{stage.batch_size} patches of {format_size(stage.patch_size)}"
             _logger.info("a batch of %s takes %.1f GiB of the GPU's memory", batch, peak)
             torch.cuda.empty_cache()
+
+
+def _predict(trainer: Any, patches: Tensor) -> None:
+    precision = torch.autocast("cuda", **trainer.amp_kwargs) if trainer.amp else nullcontext()
+    try:
+        with left_as_it_was(trainer.network, patches.device), torch.no_grad(), precision:
+            trainer.network.eval()(patches)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        windows = f"{len(patches)} windows of {format_size(patches.shape[2:])}"
+        remedy = "take a smaller validate#inferer#sw_batch_size"
+        raise MemoryShort(f"out of memory in validation ({windows}): {remedy} ({error})") from error
 
 
 def _optimizer_memory(optimizer: Optimizer) -> list[Tensor]:

@@ -158,3 +158,11 @@ def test_a_batch_that_does_not_fit_is_taken_apart_from_the_start():
 def test_a_plan_that_can_not_fit_is_refused_before_the_first_epoch():
     with pytest.raises(MemoryShort, match="for a single patch"):
         rehearse(make_trainer(Network(most=0)), plan("efficiency"), in_channels=1, num_classes=3)
+
+
+def test_windows_of_a_validation_that_do_not_fit_are_told():
+    trainer = make_trainer(Network(most=8))
+    rehearse(trainer, plan(), in_channels=1, num_classes=3, windows=4)
+    line = "out of memory in validation \\(9 windows of 8x8\\): take a smaller validate#inferer#sw_batch_size"
+    with pytest.raises(MemoryShort, match=line):
+        rehearse(trainer, plan(), in_channels=1, num_classes=3, windows=9)
