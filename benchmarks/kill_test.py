@@ -79,9 +79,8 @@ class KillTest:
                 cases = output / f"cases_{len(done)}"  # to be made anew; else all trials share theirs
             code = self._run_until(moment if len(done) < kills else None, draw, run, output, cases)
             if code == -9:
-                last = output / "models" / "last.pt"
-                written = last.stat().st_mtime if last.exists() else began
-                done.append(Kill(moment, time.time() - max(began, written)))
+                written = [path.stat().st_mtime for path in (output / "models").glob("last.*pt")]
+                done.append(Kill(moment, time.time() - max([began, *written])))
         verdict = self._verdict(code, output, state)
         if verdict == SAME:
             shutil.rmtree(output)
@@ -169,19 +168,20 @@ def _count(trials: Iterable[dict[str, Any]]) -> int:
     return sum(len(trial["kills"]) for trial in trials)
 
 
-def main(kills: int = 300, *, seed: int = 0, progress: str | None = None) -> None:
+def main(kills: int = 300, *, seed: int = 0, progress: str | None = None, name: str = "kill_test") -> None:
     """Kill and write the table.
 
     Args:
         kills: how many in all.
         seed: of the moments.
+        name: of the result.
         progress: file of the trials that are done; a test that broke off goes on from it.
     """
     kept = Path(progress) if progress else None
     with tempfile.TemporaryDirectory() as folder:
         trials = kill_runs(kills, tiny_runs(), folder=Path(folder), seed=seed, progress=kept)
     write_results(
-        "kill_test",
+        name,
         "Trainings that were killed",
         script="benchmarks/kill_test.py",
         record={"kills": _count(trials), "checkpoint_minutes": CHECKPOINT_MINUTES, "trials": trials},
