@@ -12,7 +12,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["clear_stale", "put_in_place", "temporaries_of", "whole_file", "whole_folder", "write_whole"]
+__all__ = [
+    "append_whole",
+    "clear_stale",
+    "named_in_errors",
+    "put_in_place",
+    "temporaries_of",
+    "whole_file",
+    "whole_folder",
+    "write_whole",
+]
 
 _DIGITS, _TEMPORARY = 12, ".tmp"  # of a temporary file's name, behind that of the file
 
@@ -23,6 +32,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     A reader sees the old file or the new one. A block that fails leaves the old one and no temporary file.
 
+    Raises:
+        OSError: of the block, or of putting the file in place; it names the file.
+
     >>> folder = Path(tempfile.mkdtemp())
     >>> with whole_file(folder / "table.csv") as temporary:
     ...     _ = temporary.write_text("image,grade")
@@ -31,10 +43,45 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:_DIGITS]}{_TEMPORARY}")
     try:
-        yield temporary
-        put_in_place(temporary, path)
+        with named_in_errors(path):
+            yield temporary
+            put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def named_in_errors(path: Path) -> Iterator[None]:
+    """Let what the disk refuses be told with the name of the file: a write that fails knows none.
+
+    >>> with named_in_errors(Path("last.pt")):
+    ...     raise OSError(28, "No space left on device")
+    Traceback (most recent call last):
+    OSError: can't write last.pt (No space left on device): make room there, or give another folder
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"can't write {path} ({reason}): make room there, or give another folder") from error
+
+
+def append_whole(text: str, path: Path) -> None:
+    """Append to a text file in UTF-8; where that fails the file stays as it was.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    with named_in_errors(path), path.open("ab", buffering=0) as stream:
+        size = stream.seek(0, os.SEEK_END)
+        try:
+            content = text.encode()
+            while content:  # a disk that becomes full takes a part first
+                content = content[stream.write(content) :]
+        except OSError:
+            with suppress(OSError):
+                stream.truncate(size)
+            raise
 
 
 def temporaries_of(path: Path) -> list[Path]:

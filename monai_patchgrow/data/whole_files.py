@@ -12,7 +12,7 @@ import torch
 from monai_patchgrow.files import whole_file
 from monai_patchgrow.sealed_files import check_seal, seal
 
-__all__ = ["DamagedCheckpoint", "load_checkpoint", "load_whole", "save_whole", "set_aside"]
+__all__ = ["DamagedCheckpoint", "load_checkpoint", "load_whole", "save_sealed", "save_whole", "set_aside"]
 
 
 def save_whole(content: Mapping[str, Any], path: Path, *, previous: Path | None = None) -> None:
@@ -22,15 +22,32 @@ def save_whole(content: Mapping[str, Any], path: Path, *, previous: Path | None 
         content: what is saved.
         path: of the file.
         previous: where the file that `path` held before is kept, in place of what was there.
+
+    Raises:
+        OSError: the disk is full, or read-only; what `path` held stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A stream, not a path: torch would write the temporary file's name into the file.
     with whole_file(path) as temporary:
-        with temporary.open("xb") as stream:
-            torch.save(content, stream)
-        seal(temporary)
+        save_sealed(content, temporary)
         if previous is not None and path.exists():
             path.replace(previous)
+
+
+def save_sealed(content: Any, path: Path) -> None:
+    """``torch.save`` to a new file, which is sealed.
+
+    Raises:
+        OSError: the disk's, which torch hides behind a RuntimeError of its archive.
+    """
+    try:
+        # A stream, not a path: torch would write the file's name, a temporary one, into it.
+        with path.open("xb") as stream:
+            torch.save(content, stream)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+    seal(path)
 
 
 def load_whole(path: str | os.PathLike[str], *, map_location: Any = "cpu") -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -106,6 +107,7 @@ class ResumableRun:
         check_order_on_start(engine)
         engine.add_event_handler(Events.STARTED, self._start)
         call_at_end(engine, self._signals.ignore)
+        call_at_end(engine, self._keep_epoch)
         if self.evaluator is not None:
             self.evaluator.add_event_handler(Events.ITERATION_COMPLETED, self._stop_validation, engine)
 
@@ -155,6 +157,12 @@ class ResumableRun:
         if self._signals.received and self._at_end is not None:
             self._write(self._at_end)
             raise self._stopped(engine)
+
+    def _keep_epoch(self) -> None:
+        """Keep the run as it was before a validation, or a log, that ended it by an error."""
+        if self._at_end is not None:
+            with suppress(OSError, ValueError):  # it is the run's own error that is told
+                self._write(self._at_end)
 
     def _agree(self) -> tuple[bool, bool]:
         """Whether a signal came to any rank, and whether rank 0 wants to write."""

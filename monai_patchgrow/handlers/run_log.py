@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,9 +15,10 @@ from ignite.handlers import TensorboardLogger
 from torch import Tensor
 from torch.optim import Optimizer
 
-from monai_patchgrow.files import write_whole
+from monai_patchgrow.files import append_whole, write_whole
 from monai_patchgrow.handlers.closing import call_at_end
 from monai_patchgrow.handlers.engine_output import loss_of
+from monai_patchgrow.handlers.event_files import event_files_of
 from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 
 __all__ = ["RunLog", "patch_size_curves", "read_history"]
@@ -64,6 +66,7 @@ class RunLog:
         self._loss_sum: float | Tensor = 0.0
         self._learning_rate = 0.0
         self._curves: TensorboardLogger | None = None
+        self._purge_step: int | None = None
         self._continued: tuple[float, float] | None = None
 
     @property
@@ -86,12 +89,10 @@ class RunLog:
         if idist.get_rank() > 0:
             return
         record = self._record(engine, loss)
-        with self.history_path.open("a") as history:
-            history.write(_line(record))
-        if self._curves is not None:
+        append_whole(_line(record), self.history_path)
+        with self._writing_curves() as curves:
             for tag, value in self._scalars(record).items():
-                self._curves.add_scalar(tag, value, record["epoch"])
-            self._curves.flush()
+                curves.add_scalar(tag, value, record["epoch"])
 
     def _mean_loss(self, engine: Engine) -> float:
         """Over the epoch's iterations and all ranks, each of which has its share of the global batch's loss."""
@@ -143,11 +144,24 @@ class RunLog:
         if resumed:
             self._forget_after(engine.state.epoch)
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        self._curves = TensorboardLogger(
-            log_dir=str(self.output_dir / "tensorboard"), purge_step=engine.state.epoch + 1 if resumed else None
-        )
-        if self.schedule is not None:
-            self._curves.add_text("schedule", "\n".join(f"    {line}" for line in str(self.schedule).splitlines()))
+        self._purge_step = engine.state.epoch + 1 if resumed else None
+        with self._writing_curves() as curves:
+            if self.schedule is not None:
+                curves.add_text("schedule", "\n".join(f"    {line}" for line in str(self.schedule).splitlines()))
+
+    @contextmanager
+    def _writing_curves(self) -> Iterator[TensorboardLogger]:
+        """Give TensorBoard's writer, and flush it; one that the disk has refused is not used again, nor closed."""
+        folder = self.output_dir / "tensorboard"
+        try:
+            with event_files_of(folder):
+                if self._curves is None:
+                    self._curves = TensorboardLogger(log_dir=str(folder), purge_step=self._purge_step)
+                yield self._curves
+                self._curves.flush()
+        except OSError:
+            self._curves = None
+            raise
 
     def _forget_after(self, epoch: int) -> None:
         """Drop the lines of epochs that the resumed run does again."""

@@ -1,6 +1,7 @@
 """What evaluate.json checks, what becomes of a broken case, and that no NaN counts as background."""
 
 import json
+import resource
 import runpy
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from full_disk import files_up_to
 from monai.bundle import ConfigWorkflow
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_segmentation_patchgrow"
@@ -26,6 +28,14 @@ class Bright(torch.nn.Module):
     def forward(self, images):
         margin = (images - 0.5) * self.scale
         return torch.cat([-margin, margin, torch.full_like(margin, -1e3)], 1)
+
+
+class FillsTheDisk(Bright):
+    """From its first patch on, no file takes a byte."""
+
+    def forward(self, images):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        return super().forward(images)
 
 
 @pytest.fixture
@@ -139,6 +149,17 @@ def test_a_case_that_fails_on_the_way_is_left_out(task, caplog):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_full_disk_is_no_fault_of_a_case(phantom_task, tmp_path, caplog):
+    task = tmp_path / "task"
+    task.symlink_to(phantom_task)
+    with files_up_to(2**40):  # as it is, and again after this
+        told = error_of(task, fold=0, network=FillsTheDisk())
+    assert told == (
+        "output_dir: the metrics can't be written (File too large): make room there, or give another folder"
+    )
+    assert "failed and is left out" not in caplog.text
+
+
 def test_a_network_s_nan_is_not_background(task):
     line = "the network's output has values that are no finite number"
     error = error_of(task, network=Bright(is_broken=True), fold=0)

@@ -157,6 +157,28 @@ def test_a_run_that_a_scheduler_stops_goes_on_to_the_same_bits(trained, phantom_
     assert_same_end(trained, tmp_path)
 
 
+_DISK_IS_FULL = {
+    "imports": ["$import resource", *_ALL_GET_SIGTERM["imports"]],
+    "run": [
+        "$@train#trainer.add_event_handler(Events.ITERATION_STARTED(once=5), "
+        "lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY)))",
+        "$bundle.train(@train#trainer)",
+    ],
+}
+
+
+def test_a_full_disk_ends_a_run_in_one_line_with_its_last_checkpoint(phantom_task, tmp_path):
+    data = {"dataset_dir": str(phantom_task), "output_dir": str(tmp_path), "num_workers": 0}
+    stopped = run("train.json", tmp_path, check=False, **_DISK_IS_FULL, **data, **{**TINY, "val_interval": 5})
+    assert stopped.returncode == 1
+    assert stopped.stderr.splitlines()[-1] == (
+        f"error: can't write {tmp_path}/models/last.pt (File too large): make room there, or give another folder"
+    )
+    assert "Traceback" not in stopped.stdout + stopped.stderr
+    assert {path.name for path in (tmp_path / "models").iterdir()} == {"last.pt", "last.previous.pt"}
+    assert torch.load(tmp_path / "models" / "last.pt", weights_only=True)["trainer"]["iteration"] == 4
+
+
 def assert_same_end(trained, tmp_path):
     for name in ("last.pt", "model.pt"):
         unbroken, resumed = (torch.load(folder / "models" / name, weights_only=True) for folder in (trained, tmp_path))

@@ -220,6 +220,23 @@ def test_workers_and_curricula_change_nothing(unbroken, tmp_path, curriculum, wo
     assert equal(resume(tmp_path, **settings), unbroken(curriculum=curriculum))
 
 
+@pytest.mark.parametrize("fails", ["append_whole", "event_files_of"])
+def test_a_run_whose_log_can_not_be_written_keeps_its_epoch(unbroken, tmp_path, monkeypatch, fails):
+    def refuse(*arguments):
+        raise OSError("can't write")
+
+    training = Training(tmp_path, minutes=None)
+    training.trainer.add_event_handler(
+        Events.EPOCH_STARTED(once=2),
+        lambda: monkeypatch.setattr(f"monai_patchgrow.handlers.run_log.{fails}", refuse),
+    )
+    with pytest.raises(OSError, match="can't write"):
+        training.trainer.run()
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["trainer"]["iteration"] == 2 * EPOCH_LENGTH
+    monkeypatch.undo()
+    assert equal(resume(tmp_path), unbroken())
+
+
 def test_a_stopped_run_says_what_is_kept(tmp_path):
     stopped = Training(tmp_path).break_off(iteration=5, how=signal.SIGUSR1)
     line = f"stopped by SIGUSR1 after iteration 5: {tmp_path}/last.pt is written, resume goes on from there"

@@ -132,6 +132,9 @@ def evaluate(
         try:
             evaluator.run()
             break
+        except OSError as error:  # not of a case, which comes as a _CaseError
+            reason = error.strerror or error
+            stop(f"output_dir: the metrics can't be written ({reason}): make room there, or give another folder")
         except Exception as error:
             name = _case_of(error, evaluator)
             if name not in {item["name"] for item in dataset.data} or len(dataset) == 1 or _has_others():

@@ -23,9 +23,10 @@ from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.loading.available_memory import available_bytes
 from monai_patchgrow.data.loading.fingerprint import fingerprint
 from monai_patchgrow.data.loading.seeded import WORKER_TIMEOUT
+from monai_patchgrow.data.whole_files import save_sealed
 from monai_patchgrow.files import clear_stale, whole_file
 from monai_patchgrow.internals.monai import PreparedDataset
-from monai_patchgrow.sealed_files import check_seal, seal
+from monai_patchgrow.sealed_files import check_seal
 
 __all__ = ["PreprocessedDataset"]
 
@@ -185,13 +186,11 @@ def _save(item: Any, file: Path) -> str | None:
     """Put the item's file in place, whole; returns what went wrong."""
     try:
         with whole_file(file) as temporary:
-            with temporary.open("xb") as stream:
-                torch.save(item, stream)
-            seal(temporary)
+            save_sealed(item, temporary)
             if _load(temporary, warn=False, check=True) is None:
                 raise OSError("it can't be read back")
-    except (OSError, RuntimeError) as error:
-        return f"{file.parent}: can't write {file.name} ({error}): is the disk full, or the folder read-only?"
+    except OSError as error:
+        return str(error)
     return None
 
 

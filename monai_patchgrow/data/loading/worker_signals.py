@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -25,10 +26,12 @@ def outlive_signals(worker_id: int = 0) -> None:
         signal.signal(one, signal.SIG_DFL if one == signal.SIGTERM else signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # threads that start later inherit it
-        threading.Thread(target=_wait_for_parent, name="signals", daemon=True).start()
+        parent = multiprocessing.parent_process()  # of one from a fork server, os.getppid() is that server
+        master = os.getppid() if parent is None else parent.pid
+        threading.Thread(target=_wait_for, args=(master,), name="signals", daemon=True).start()
 
 
-def _wait_for_parent() -> None:
-    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+def _wait_for(master: int | None) -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != master:
         pass
     os._exit(0)

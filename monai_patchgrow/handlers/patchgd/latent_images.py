@@ -11,6 +11,8 @@ from ignite.engine import Engine, Events
 from ignite.handlers import TensorboardLogger
 from torch import Tensor
 
+from monai_patchgrow.handlers.event_files import event_files_of
+
 __all__ = ["LatentImages", "latent_image"]
 
 logger = logging.getLogger(__name__)
@@ -82,7 +84,8 @@ class LatentImages:
         is_first = (state.iteration - 1) % (state.epoch_length or 1) == 0
         if not is_first or state.epoch % self.interval or idist.get_rank() > 0:
             return
-        with TensorboardLogger(log_dir=str(self.output_dir / "tensorboard" / self.tag)) as writer:
+        folder = self.output_dir / "tensorboard" / self.tag
+        with event_files_of(folder), TensorboardLogger(log_dir=str(folder)) as writer:
             for number, (latent, mask) in enumerate(zip(state.latent.z, state.latent.mask, strict=True)):
                 if number < self.num_images:
                     self._warn_once(latent, mask, number=number, epoch=state.epoch)

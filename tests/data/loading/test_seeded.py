@@ -325,7 +325,10 @@ class TellsPid(MapTransform):
         return {**data, "pid": os.getpid()}
 
 
-def test_workers_outlive_the_signals_that_end_a_run_and_end_with_it():
+@pytest.mark.parametrize("is_served", [False, True], ids=["forked by the run", "forked by a server for it"])
+def test_workers_outlive_the_signals_that_end_a_run_and_end_with_it(is_served, monkeypatch):
+    if is_served:
+        monkeypatch.setattr("os.getppid", lambda: 1)
     loader = SeededDataLoader(Dataset(ITEMS, TellsPid("image")), num_workers=1, batch_size=2)
     batches = iter(loader)
     worker = int(next(batches)["pid"][0])
