@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
+from contextlib import suppress
 from typing import Any
 
 import ignite.distributed as idist
@@ -41,5 +43,15 @@ def run_engine(engine: Any) -> None:
             if fault is not None:
                 raise fault from None
             if isinstance(error, RuntimeError) and str(error).startswith("DataLoader "):
+                _end_workers()
                 raise DataError(f"num_workers: {error}: {_WORKERS_REMEDY}") from error
             raise
+
+
+def _end_workers() -> None:
+    """Kill what a command's loaders have left: its end would wait for a worker that is stopped."""
+    if is_command():
+        for worker in multiprocessing.active_children():
+            with suppress(RuntimeError):  # which torch raises when it is told of a worker's end
+                worker.kill()
+                worker.join()
