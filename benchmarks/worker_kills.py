@@ -23,9 +23,11 @@ from results_file import table, write_results
 from tiny_runs import ULTRAMNIST, TinyRun, start, tiny_runs
 
 from monai_patchgrow.data import write_phantom_task
+from monai_patchgrow.handlers.stop_signals import STOPPED
 
 WORKER_SECONDS = 3  # without a batch, after which a loader gives its workers up
-MOST_SECONDS = 60
+MOST_SECONDS, SECONDS_TO_END = 60, 30
+GOES_ON = "goes on, and stops on SIGTERM"
 TRAINING_SECONDS = 3.0  # in which the signal comes
 LINE = "error: num_workers: DataLoader "
 
@@ -64,7 +66,15 @@ def trial(
         time.sleep(0.01)
     os.kill(draw.choice(workers), sent)
     began = time.monotonic()
-    process.join(MOST_SECONDS)
+    process.join(SECONDS_TO_END)
+    history = output / "history.jsonl"
+    goes_on = (
+        process.exitcode is None and history.exists() and time.time() - history.stat().st_mtime < SECONDS_TO_END / 2
+    )
+    if goes_on:  # it was a worker that had done its work
+        began = time.monotonic()
+        os.kill(process.pid, signal.SIGTERM)
+        process.join(MOST_SECONDS)
     seconds, code = time.monotonic() - began, process.exitcode
     time.sleep(0.5)
     left = _session_of(process.pid)
@@ -72,16 +82,24 @@ def trial(
         os.kill(one, signal.SIGKILL)
     text = (output / "log.txt").read_text()
     line = (text.strip().splitlines() or [""])[-1]
-    is_told = code == 1 and line.startswith(LINE) and "Traceback" not in text
     return {
         "run": run.name,
         "signal": sent.name,
         "seconds": seconds,
         "exit_code": code,
-        "orphans": len(left) if code is not None else 0,
         "line": line,
-        "verdict": "hangs" if code is None else "orphans" if left else "one line" if is_told else "other words",
+        "verdict": _verdict(code, text, line, has_left=bool(left), goes_on=goes_on),
     }
+
+
+def _verdict(code: int | None, text: str, line: str, *, has_left: bool, goes_on: bool) -> str:
+    if code is None:
+        return "hangs"
+    if has_left:
+        return "orphans"
+    if goes_on and code == STOPPED:
+        return GOES_ON
+    return "one line" if code == 1 and line.startswith(LINE) and "Traceback" not in text else "other words"
 
 
 def _workers_of(process: int | None) -> list[int]:
@@ -138,14 +156,32 @@ def main(kills: int = 100, stalls: int = 20, *, seed: int = 0) -> None:
             some = [one for one in records if (one["run"], one["signal"]) == (name, sent)]
             if some:
                 seconds = [one["seconds"] for one in some]
-                counts = [sum(one["verdict"] == kind for one in some) for kind in ("one line", "hangs", "orphans")]
+                counts = [
+                    sum(one["verdict"] == kind for one in some)
+                    for kind in ("one line", GOES_ON, "other words", "hangs", "orphans")
+                ]
                 rows.append([sent, name, len(some), *counts, f"{sum(seconds) / len(some):.1f}", f"{max(seconds):.1f}"])
-    good = sum(one["verdict"] == "one line" for one in records)
+    good = sum(one["verdict"] in ("one line", GOES_ON) for one in records)
     lines = [
-        f"{good} of {len(records)} runs ended with exit code 1, one line and no process left. A loader gives its "
-        f"workers up after {WORKER_SECONDS} s here (1800 s by default); a run counts as hung after {MOST_SECONDS} s.",
+        f"{good} of {len(records)} runs ended with exit code 1, one line and no process left, or went on where the "
+        "worker had done its work, and stopped on SIGTERM with exit code 75. A loader gives its workers up after "
+        f"{WORKER_SECONDS} s here (1800 s by default); a run counts as hung after {MOST_SECONDS} s.",
         "",
-        *table(["signal", "run", "runs", "one line", "hang", "orphans", "seconds to the end, mean", "at most"], rows),
+        *table(
+            [
+                "signal",
+                "run",
+                "runs",
+                "one line",
+                GOES_ON,
+                "other words",
+                "hang",
+                "orphans",
+                "seconds to the end, mean",
+                "at most",
+            ],
+            rows,
+        ),
     ]
     write_results(
         "worker_kills",

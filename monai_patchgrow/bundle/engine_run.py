@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import multiprocessing.util
 import sys
 from contextlib import suppress
 from typing import Any
@@ -30,6 +30,8 @@ def run_engine(engine: Any) -> None:
         SystemExit: data that can't be read any more, or workers that hand out nothing, with the line as its message,
             exit code 1; a second Ctrl-C, exit code 130. In a process that hosts the bundle, the fault's own error.
     """
+    if is_command():  # before its end, which joins all workers, and would wait for one that is stopped
+        multiprocessing.util.Finalize(None, _end_workers, exitpriority=0)
     with one_line_config_errors():
         try:
             engine.run()
@@ -43,15 +45,12 @@ def run_engine(engine: Any) -> None:
             if fault is not None:
                 raise fault from None
             if isinstance(error, RuntimeError) and str(error).startswith("DataLoader "):
-                _end_workers()
                 raise DataError(f"num_workers: {error}: {_WORKERS_REMEDY}") from error
             raise
 
 
 def _end_workers() -> None:
-    """Kill what a command's loaders have left: its end would wait for a worker that is stopped."""
-    if is_command():
-        for worker in multiprocessing.active_children():
-            with suppress(RuntimeError):  # which torch raises when it is told of a worker's end
-                worker.kill()
-                worker.join()
+    for worker in multiprocessing.active_children():
+        with suppress(RuntimeError):  # which torch raises when it is told of a worker's end
+            worker.kill()
+            worker.join()

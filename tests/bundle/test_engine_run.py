@@ -1,46 +1,37 @@
 """What a command leaves behind when its loader's workers hand out nothing."""
 
-import multiprocessing
-import os
-import signal
-import time
+from commands import run_python
 
-import pytest
-
+_STALLED = """
+import multiprocessing, os, signal, time
 from monai_patchgrow.bundle import engine_run
-from monai_patchgrow.data import DataError
-
-
 class Stalled:
-    """An engine whose loader has given its worker up, which is stopped: no SIGTERM ends it."""
-
     def run(self):
-        self.worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=True)
-        self.worker.start()
-        os.kill(self.worker.pid, signal.SIGSTOP)
+        worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
+        worker.start()
+        os.kill(worker.pid, signal.SIGSTOP)
+        print(worker.pid)
         raise RuntimeError("DataLoader timed out after 1 seconds")
+engine_run.is_command = lambda: True
+try:
+    engine_run.run_engine(Stalled())
+except engine_run.DataError as error:
+    raise SystemExit(f"error: {error}")
+"""
 
 
-@pytest.fixture
-def run(monkeypatch):
-    """Run the engine in a command or in a process that hosts it; the worker's exit code then."""
-
-    def run(*, is_command):
-        monkeypatch.setattr(engine_run, "is_command", lambda: is_command)
-        engine = Stalled()
-        with pytest.raises(DataError, match=r"^num_workers: DataLoader timed out after 1 seconds: is /dev/shm"):
-            engine_run.run_engine(engine)
-        code = engine.worker.exitcode
-        engine.worker.kill()
-        engine.worker.join()
-        return code
-
-    return run
+def test_a_command_ends_though_a_worker_is_stopped(tmp_path):
+    ended = run_python("-W", "ignore", "-c", _STALLED, timeout=30)
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stderr.startswith(
+        "error: num_workers: DataLoader timed out after 1 seconds: is /dev/shm or the memory"
+    )
+    assert not is_running(int(ended.stdout))
 
 
-def test_a_command_leaves_no_stopped_worker(run):
-    assert run(is_command=True) == -signal.SIGKILL
-
-
-def test_a_host_keeps_its_processes(run):
-    assert run(is_command=False) is None
+def is_running(process):
+    try:
+        with open(f"/proc/{process}/stat") as status:
+            return ") Z" not in status.read()
+    except FileNotFoundError:
+        return False
