@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 __all__ = ["StallWatch"]
@@ -14,6 +15,7 @@ __all__ = ["StallWatch"]
 _logger = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 5.0  # for torch's own timeout, which comes first where it comes
+_NOTICE_SECONDS = 0.1  # for the system to tell of it
 _OF_WORKER = "Caught "  # begins the message of an error that a data set raised in a worker
 
 
@@ -50,19 +52,22 @@ class StallWatch:
             yield
         except (EOFError, ConnectionError, RuntimeError) as error:
             if self._has_killed:
-                self._join()
+                self._await_an_end()
                 raise RuntimeError(f"DataLoader timed out after {self.seconds:g} seconds") from error
             is_own = isinstance(error, RuntimeError) or str(error).startswith(_OF_WORKER)
             if is_own or not self.workers:
                 raise
+            self._await_an_end()
             raise RuntimeError("DataLoader worker ended while it handed out a batch") from error
         finally:
             self._since = None
 
-    def _join(self) -> None:
-        for worker in self.workers:
-            with suppress(RuntimeError):  # which torch raises when it is told of a worker's end
-                worker.join()
+    def _await_an_end(self) -> None:
+        """Take what torch raises, wherever the process is, when it is told of a worker's end."""
+        with suppress(RuntimeError):
+            wait([worker.sentinel for worker in self.workers], timeout=_GRACE_SECONDS)
+        with suppress(RuntimeError):
+            time.sleep(_NOTICE_SECONDS)
 
     def close(self) -> None:
         """Watch no more."""

@@ -34,7 +34,9 @@ def test_a_stopped_worker_ends_the_wait(monkeypatch):
 
 
 def test_a_worker_that_ends_while_it_hands_out_a_batch():
-    watch = stall_watch.StallWatch([multiprocessing.Process()], seconds=0)
+    worker = multiprocessing.get_context("fork").Process()
+    worker.start()
+    watch = stall_watch.StallWatch([worker], seconds=0)
     with pytest.raises(RuntimeError, match=r"^DataLoader worker ended while it"), watch.waiting():
         raise EOFError
     with pytest.raises(EOFError, match=r"^Caught EOFError in DataLoader worker process 0"), watch.waiting():
