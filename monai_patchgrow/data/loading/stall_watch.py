@@ -17,6 +17,7 @@ _logger = logging.getLogger(__name__)
 _GRACE_SECONDS = 5.0  # for torch's own timeout, which comes first where it comes
 _NOTICE_SECONDS = 0.1  # for the system to tell of it
 _OF_WORKER = "Caught "  # begins the message of an error that a data set raised in a worker
+_OF_TORCH = "DataLoader worker"  # of one that tells of a worker's end
 
 
 class StallWatch:
@@ -54,8 +55,9 @@ class StallWatch:
             if self._has_killed:
                 self._await_an_end()
                 raise RuntimeError(f"DataLoader timed out after {self.seconds:g} seconds") from error
-            is_own = isinstance(error, RuntimeError) or str(error).startswith(_OF_WORKER)
-            if is_own or not self.workers:
+            if str(error).startswith(_OF_TORCH):
+                self._await_an_end()
+            if isinstance(error, RuntimeError) or str(error).startswith(_OF_WORKER) or not self.workers:
                 raise
             self._await_an_end()
             raise RuntimeError("DataLoader worker ended while it handed out a batch") from error
