@@ -140,27 +140,28 @@ def trials(*, kills: int, stalls: int, folder: Path, seed: int = 0) -> list[dict
     return records
 
 
-def main(kills: int = 100, stalls: int = 20, *, seed: int = 0) -> None:
+def main(kills: int = 100, stalls: int = 20, *, seed: int = 0, name: str = "worker_kills") -> None:
     """Signal workers and write the table.
 
     Args:
         kills: by SIGKILL.
         stalls: by SIGSTOP.
         seed: of the moments.
+        name: of the result.
     """
     with tempfile.TemporaryDirectory() as folder:
         records = trials(kills=kills, stalls=stalls, folder=Path(folder), seed=seed)
     rows = []
     for sent in ("SIGKILL", "SIGSTOP"):
-        for name in sorted({one["run"] for one in records}):
-            some = [one for one in records if (one["run"], one["signal"]) == (name, sent)]
+        for run in sorted({one["run"] for one in records}):
+            some = [one for one in records if (one["run"], one["signal"]) == (run, sent)]
             if some:
                 seconds = [one["seconds"] for one in some]
                 counts = [
                     sum(one["verdict"] == kind for one in some)
                     for kind in ("one line", GOES_ON, "other words", "hangs", "orphans")
                 ]
-                rows.append([sent, name, len(some), *counts, f"{sum(seconds) / len(some):.1f}", f"{max(seconds):.1f}"])
+                rows.append([sent, run, len(some), *counts, f"{sum(seconds) / len(some):.1f}", f"{max(seconds):.1f}"])
     good = sum(one["verdict"] in ("one line", GOES_ON) for one in records)
     lines = [
         f"{good} of {len(records)} runs ended with exit code 1, one line and no process left, or went on where the "
@@ -184,7 +185,7 @@ def main(kills: int = 100, stalls: int = 20, *, seed: int = 0) -> None:
         ),
     ]
     write_results(
-        "worker_kills",
+        name,
         "Loaders' workers that were killed or stopped",
         script="benchmarks/worker_kills.py",
         record={"worker_seconds": WORKER_SECONDS, "trials": records},
