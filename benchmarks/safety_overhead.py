@@ -186,8 +186,8 @@ def _report(records: list[dict[str, Any]], writing: dict[str, float], check_seco
         "Iterations with the safety and such without, in turn within one run, of the Task04 bundle's own network, "
         "batch of 9 and augmentation, on one core; milliseconds of the processor's time, medians. The "
         "difference is the median over pairs of neighbours, with the standard error of their mean; the safety's own "
-        "time is taken within the same iterations, and less noisy on a machine that others use. Most of it is the norm of "
-        "the gradients, which clipping then need not measure: the difference is what remains.",
+        "time is taken within the same iterations, and less noisy on a machine that others use. Most of it is the norm "
+        "of the gradients, which clipping then need not measure: the difference is what remains.",
         "",
         *table(
             [
