@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing.util
 import sys
+from contextlib import suppress
 from typing import Any
 
 import ignite.distributed as idist
@@ -34,6 +36,8 @@ def run_engine(engine: Any) -> None:
             line as its message, exit code 1; a second Ctrl-C, exit code 130. In a process that hosts the bundle, a
             DataError.
     """
+    if is_command():  # before its end, which joins all workers, and would wait for one that is stopped
+        multiprocessing.util.Finalize(None, _end_workers, exitpriority=0)
     with one_line_config_errors():
         try:
             engine.run()
@@ -54,3 +58,10 @@ def run_engine(engine: Any) -> None:
             raise
         finally:
             leave_folders()
+
+
+def _end_workers() -> None:
+    for worker in multiprocessing.active_children():
+        with suppress(RuntimeError):  # which torch raises when it is told of a worker's end
+            worker.kill()
+            worker.join()

@@ -35,6 +35,9 @@ class FiniteSteps:
     that scale has fallen below 1. In each case before anything of the epoch is validated or saved: attach this handler
     before those that do so.
 
+    The norm of a step's gradients is ``optimizer.gradient_norm`` until the step is over: clipping behind this handler
+    takes it from there.
+
     The batch is written beside the checkpoint of a :class:`monai_patchgrow.handlers.ResumableRun`, as a dictionary of
     tensors, where there is one.
 
@@ -65,6 +68,7 @@ learning_rate, or amp=False where it is on
         """Register on a trainer, and on the optimiser's steps."""
         self._engine = engine
         self.optimizer.register_step_pre_hook(self)
+        self.optimizer.register_step_post_hook(_forget_norm)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._check_epoch)
 
     def __call__(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
@@ -73,7 +77,7 @@ learning_rate, or amp=False where it is on
             return  # a scaler has looked at them
         weights = (weight for group in optimizer.param_groups for weight in group["params"])
         gradients = [weight.grad for weight in weights if weight.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
+        norm = optimizer.gradient_norm = nn.utils.get_total_norm(gradients)  # type: ignore[attr-defined]
         if norm.device.type == "cpu" or not optimizer.defaults.get("fused"):
             if not torch.isfinite(norm):
                 raise self._fault("the gradients are NaN or infinite")
@@ -114,6 +118,11 @@ learning_rate, or amp=False where it is on
             ends.append(f"the last good state is {run.path}")
         remedy = "take a lower learning_rate, or amp=False where it is on"
         return StepError(f"{', '.join(parts)}: {what}: {'; '.join([remedy, *ends])}")
+
+
+def _forget_norm(optimizer: Any, args: Any, kwargs: Any) -> None:
+    """Leave no step's norm to the next one."""
+    vars(optimizer).pop("gradient_norm", None)
 
 
 def cases_of_batch(engine: Any) -> list[str]:

@@ -37,4 +37,8 @@ class GradientClipping:
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         # A GradScaler leaves its scale here for a fused optimiser, which unscales inside of its step.
         scale = getattr(optimizer, "grad_scale", None)
-        nn.utils.clip_grad_norm_(parameters, self.max_norm * (1.0 if scale is None else float(scale)))
+        max_norm = self.max_norm * (1.0 if scale is None else float(scale))
+        if (norm := getattr(optimizer, "gradient_norm", None)) is not None:  # FiniteSteps has measured it
+            nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+        else:
+            nn.utils.clip_grad_norm_(parameters, max_norm)

@@ -185,9 +185,9 @@ class RunLog:
         self._loss_sum = self._loss_sum + loss_of(engine)
 
     def _close(self) -> None:
-        if self._curves is not None:
-            self._curves.close()
-            self._curves = None
+        curves, self._curves = self._curves, None  # first: torch raises anywhere when it is told of a worker's end
+        if curves is not None:
+            curves.close()
 
 
 def read_history(path: str | Path) -> list[dict[str, Any]]:

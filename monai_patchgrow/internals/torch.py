@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from torch import Tensor
@@ -23,6 +25,7 @@ __all__ = [
     "check_input_dim",
     "compiler",
     "end_persistent_workers",
+    "workers_of",
 ]
 
 
@@ -45,3 +48,8 @@ def end_persistent_workers(loader: DataLoader) -> None:
     """End the worker processes that a loader keeps between epochs; its next iterator starts new ones."""
     if getattr(loader, "persistent_workers", False):
         loader._iterator = None
+
+
+def workers_of(batches: Iterator[Any]) -> list[BaseProcess]:
+    """The processes that make the batches of a loader's iterator."""
+    return list(getattr(batches, "_workers", []))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from monai_patchgrow.handlers import GradientClipping
+from monai_patchgrow.handlers import FiniteSteps, GradientClipping
 
 
 def step(gradients, **options):
@@ -56,3 +56,22 @@ def test_under_amp_the_gradients_are_unscaled_first(fused):
 def test_norm_that_is_not_positive_is_refused(max_norm):
     with pytest.raises(ValueError, match=f"^max_norm must be positive, got {max_norm}$"):
         GradientClipping(torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=1.0), max_norm)
+
+
+def test_the_norm_that_the_look_at_gradients_has_measured_is_taken(monkeypatch):
+    ends = []
+    for handlers in ([GradientClipping], [FiniteSteps, GradientClipping]):
+        torch.manual_seed(0)
+        weights = [torch.nn.Parameter(torch.randn(9, 9)) for _ in range(3)]
+        optimizer = torch.optim.SGD(weights, lr=0.1)
+        for handler in handlers:
+            handler(optimizer).attach(Engine(lambda engine, batch: None))
+        for step in (1, 2):
+            for weight in weights:
+                weight.grad = torch.randn(9, 9) * 10**step
+            if len(handlers) == 2:
+                monkeypatch.setattr("torch.nn.utils.clip_grad_norm_", None)
+            optimizer.step()
+        ends.append(torch.cat(weights))
+        assert not hasattr(optimizer, "gradient_norm")
+    assert torch.equal(*ends)

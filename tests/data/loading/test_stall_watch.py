@@ -1,0 +1,49 @@
+"""A worker that is stopped, as by SIGSTOP, while its batch's memory is asked for is not waited for without end."""
+
+import multiprocessing
+import os
+import signal
+from contextlib import suppress
+
+import pytest
+import torch
+
+from monai_patchgrow.data import SeededDataLoader
+from monai_patchgrow.data.loading import stall_watch
+
+
+class Items(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return torch.ones(9)
+
+
+def test_a_stopped_worker_ends_the_wait(monkeypatch):
+    monkeypatch.setattr(stall_watch, "_GRACE_SECONDS", 0.0)
+    batches = iter(SeededDataLoader(Items(), num_workers=1, timeout=1, persistent_workers=False))
+    next(batches)
+    [worker] = multiprocessing.active_children()
+    os.kill(worker.pid, signal.SIGSTOP)
+    with pytest.raises(RuntimeError, match=r"^DataLoader timed out after 1 seconds"):
+        list(batches)
+    with suppress(RuntimeError):  # torch's own, where its timeout came first
+        worker.kill()
+        worker.join()
+
+
+def test_a_worker_that_ends_while_it_hands_out_a_batch():
+    worker = multiprocessing.get_context("fork").Process()
+    worker.start()
+    watch = stall_watch.StallWatch([worker], seconds=0)
+    with pytest.raises(RuntimeError, match=r"^DataLoader worker ended while it"), watch.waiting():
+        raise EOFError
+    with pytest.raises(EOFError, match=r"^Caught EOFError in DataLoader worker process 0"), watch.waiting():
+        raise EOFError("Caught EOFError in DataLoader worker process 0.")
+
+
+def test_what_comes_in_time_is_left_alone(monkeypatch):
+    monkeypatch.setattr(stall_watch, "_GRACE_SECONDS", 0.0)
+    loader = SeededDataLoader(Items(), num_workers=1, timeout=20)
+    assert [len(list(loader)) for _ in range(2)] == [8, 8]
