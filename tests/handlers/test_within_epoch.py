@@ -18,6 +18,7 @@ from monai_patchgrow import GrowthSchedule, PatchCount, PatchGrowth, PatchSize
 from monai_patchgrow.data import SeededDataLoader
 from monai_patchgrow.handlers import BestWeights, LossOutput, Reproducibility, ResumableRun, RunLog, Throughput
 from monai_patchgrow.handlers.stop_signals import RunStopped
+from monai_patchgrow.internals.torch import end_persistent_workers
 from monai_patchgrow.transforms import RandPatchesd, concatenate_patches
 
 MAX_EPOCHS, EPOCH_LENGTH, VALIDATION_CASES = 4, 3, 2
@@ -128,6 +129,7 @@ class Training:
         with pytest.raises(RunStopped if how is not Killed else Killed) as caught:
             self.trainer.run()
         self.age_curves()
+        end_persistent_workers(self.trainer.data_loader)  # as the end of the process would
         return caught.value
 
     def age_curves(self):

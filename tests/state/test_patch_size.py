@@ -82,7 +82,7 @@ def test_another_process_sees_a_change(method):
     assert seen.get() == ((16, 24), 5)
     process.join(30)
     assert process.exitcode == 0
-    assert not multiprocessing.active_children()
+    assert process not in multiprocessing.active_children()
 
 
 def hold(size, count, held, go, seen):
