@@ -135,7 +135,7 @@ class Training:
     def age_curves(self):
         """Let the event files be from an earlier second: TensorBoard reads those of one in the order of their names."""
         for file in (self.folder / "tensorboard").glob("events.*"):
-            *start, second = file.name.split(".", 4)[:4]
+            second = file.name.split(".")[3]
             file.rename(file.with_name(file.name.replace(second, f"{int(second) - 100:010}", 1)))
 
     def ended_on(self):
