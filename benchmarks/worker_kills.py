@@ -80,7 +80,7 @@ def trial(
     left = _session_of(process.pid)
     for one in left:
         os.kill(one, signal.SIGKILL)
-    text = (output / "log.txt").read_text()
+    text = (output / "log.txt").read_text().replace(f"{output}/", "")  # results name no folder of a machine
     line = (text.strip().splitlines() or [""])[-1]
     return {
         "run": run.name,
