@@ -14,12 +14,12 @@ from monai_patchgrow.bundle.output_folders import leave_folders
 from monai_patchgrow.bundle.ranks import part_from_ranks
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.engines.patchgd.engine import PatchGDEngine
+from monai_patchgrow.handlers.micro_batches import MEMORY_REMEDY
 from monai_patchgrow.handlers.stop_signals import RunStopped
 from monai_patchgrow.networks.out_of_memory import is_out_of_memory
 
 __all__ = ["run_engine"]
 
-_MEMORY_REMEDY = "take a smaller patch_size, batch_size or features, or amp=True where it is off"
 _SLIDE_REMEDY = "take a smaller chunk_size, or amp=True where it is off"
 _WORKERS_REMEDY = "is /dev/shm or the memory full? fewer num_workers need less, docker run --shm-size gives more"
 
@@ -51,7 +51,7 @@ def run_engine(engine: Any) -> None:
             if fault is not None:
                 raise fault from None
             if is_out_of_memory(error):
-                remedy = _SLIDE_REMEDY if isinstance(engine, PatchGDEngine) else _MEMORY_REMEDY
+                remedy = _SLIDE_REMEDY if isinstance(engine, PatchGDEngine) else MEMORY_REMEDY
                 raise DataError(f"out of memory: {remedy} ({error})") from error
             if isinstance(error, RuntimeError) and str(error).startswith("DataLoader "):
                 raise DataError(f"num_workers: {error}: {_WORKERS_REMEDY}") from error

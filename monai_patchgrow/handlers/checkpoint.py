@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ from ignite.engine import Engine, Events
 from monai_patchgrow.data.whole_files import DamagedCheckpoint, load_checkpoint, save_whole, set_aside
 from monai_patchgrow.files import clear_stale, temporaries_of
 from monai_patchgrow.handlers.best_weights import BestMetric
-from monai_patchgrow.handlers.checkpoint_content import RunState
+from monai_patchgrow.handlers.checkpoint_content import RunState, scheduler_ahead_of_optimizer
 from monai_patchgrow.handlers.closing import call_at_end
 from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.handlers.reproducibility import batches_done
@@ -234,9 +233,7 @@ class ResumableRun:
             self._has_unfinished_epoch = False
             engine.state.epoch += 1
             engine.fire_event(Events.EPOCH_STARTED)
-            with warnings.catch_warnings():
-                # The optimiser has made its steps, but not in this process.
-                warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step", UserWarning)
+            with scheduler_ahead_of_optimizer():
                 engine.fire_event(Events.EPOCH_COMPLETED)
 
     def _read(self, engine: Engine) -> tuple[Path, dict[str, Any]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from monai_patchgrow.handlers.best_weights import refuse_odd_weights
 from monai_patchgrow.handlers.serializable import handlers_within_epoch, loads_without_code, serializable_handlers
 
-__all__ = ["RunState"]
+__all__ = ["RunState", "scheduler_ahead_of_optimizer"]
 
 _WITHIN, _BATCHES = "within_epoch", "batches"
 
@@ -52,7 +53,9 @@ class RunState:
         if within_epoch:
             own = {name: handler.within_epoch(engine) for name, handler in handlers_within_epoch(engine).items()}
             ranks: Any = [own] if idist.get_world_size() == 1 else idist.all_gather(own)
-            content[_WITHIN] = [{name: state for name, state in rank.items() if _loads(name, state)} for rank in ranks]
+            content[_WITHIN] = [
+                {name: state for name, state in rank.items() if loads_without_code(name, state)} for rank in ranks
+            ]
         return {**content, "settings": self.settings}
 
     def refuse_odd_weights(self, content: Mapping[str, Any], *, path: Path) -> None:
@@ -151,11 +154,14 @@ def _load_extended(named: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> N
     for name, scheduler in schedulers.items():
         for group in scheduler.optimizer.param_groups:
             group["lr"] = group["initial_lr"]
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step", UserWarning)
+        with scheduler_ahead_of_optimizer():
             for _ in range(checkpoint[name]["last_epoch"]):
                 scheduler.step()
 
 
-def _loads(name: str, state: Any) -> bool:
-    return loads_without_code(name, state)
+@contextmanager
+def scheduler_ahead_of_optimizer() -> Iterator[None]:
+    """Let a scheduler step before its optimiser in silence: the optimiser's steps were another process's."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step", UserWarning)
+        yield

@@ -20,11 +20,12 @@ from monai_patchgrow.losses.patch_mean import is_mean_over_patches
 from monai_patchgrow.networks.out_of_memory import is_out_of_memory
 from monai_patchgrow.schedules.arguments import format_size
 
-__all__ = ["MemoryShort", "MicroBatches", "backward_in_parts"]
+__all__ = ["MEMORY_REMEDY", "MemoryShort", "MicroBatches", "backward_in_parts"]
 
 _logger = logging.getLogger(__name__)
 
-_REMEDY = "take a smaller patch_size, batch_size or features, or amp=True where it is off"
+MEMORY_REMEDY = "take a smaller patch_size, batch_size or features, or amp=True where it is off"
+"""What a user can do whose GPU is full."""
 
 
 class MemoryShort(DataError):
@@ -128,7 +129,7 @@ class MicroBatches:
         elif not is_mean_over_patches(engine.loss_function):
             why = "under a loss over the whole batch, which can't be taken apart: batch_dice=False can"
         if why:
-            raise MemoryShort(f"out of memory {why} ({batch}): {_REMEDY} ({reason})")
+            raise MemoryShort(f"out of memory {why} ({batch}): {MEMORY_REMEDY} ({reason})")
 
 
 def _gpu_generator(device: torch.device) -> torch.Tensor | None:
