@@ -35,10 +35,10 @@ class GradientClipping:
     def __call__(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """Clip; torch calls this at the start of ``optimizer.step()``."""
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        # A GradScaler leaves its scale here for a fused optimiser, which unscales inside of its step.
+        norm = getattr(optimizer, "gradient_norm", None)  # FiniteSteps has measured it
+        if norm is None:
+            norm = nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
+        # A GradScaler leaves its scale here for a fused optimiser, which unscales inside of its step. It stays on the
+        # GPU: a number would be waited for.
         scale = getattr(optimizer, "grad_scale", None)
-        max_norm = self.max_norm * (1.0 if scale is None else float(scale))
-        if (norm := getattr(optimizer, "gradient_norm", None)) is not None:  # FiniteSteps has measured it
-            nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
-        else:
-            nn.utils.clip_grad_norm_(parameters, max_norm)
+        nn.utils.clip_grads_with_norm_(parameters, self.max_norm, norm if scale is None else norm / scale)

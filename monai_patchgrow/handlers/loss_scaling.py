@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from torch.optim import Optimizer
 
 __all__ = ["LossScaling", "amp_dtype"]
 
@@ -33,3 +34,18 @@ class LossScaling:
         """Replace the scaler, which MONAI makes when a run starts; without AMP there is none."""
         if engine.scaler is not None and engine.amp_kwargs.get("dtype") is torch.bfloat16:
             engine.scaler = torch.amp.GradScaler(enabled=False)
+        elif engine.scaler is not None and engine.scaler.is_enabled():
+            _start_momentum(engine.optimizer)
+
+
+def _start_momentum(optimizer: Optimizer) -> None:
+    """Begin the momentum of a fused SGD with zeros, which the first step makes the gradients of.
+
+    torch takes memory for it as it comes, and a first step that the scale's overflow skips leaves that as it is.
+    """
+    if not isinstance(optimizer, torch.optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        if group["fused"] and group["momentum"]:
+            for weight in group["params"]:
+                optimizer.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))

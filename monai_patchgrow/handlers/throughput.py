@@ -110,7 +110,7 @@ class Throughput:
     def _count(self, engine: Engine) -> None:
         image, label = engine.state.batch[self.image_key], engine.state.batch[self.label_key]
         self.epoch.patches += len(image)
-        self.epoch.voxels += sum(math.prod(one.shape[1:]) for one in image)
+        self.epoch.voxels += _voxels_of(image)
         if label.ndim > 1:
             self.epoch.foreground_voxels += int(torch.count_nonzero(label > 0))
         if WITHOUT_FOREGROUND in engine.state.batch:
@@ -138,3 +138,10 @@ class Throughput:
         for (name, value), gathered in zip(values.items(), ranks.unbind(1), strict=True):
             whole = gathered.max() if name.endswith("seconds") else gathered.sum()
             setattr(self.epoch, name, type(value)(whole))
+
+
+def _voxels_of(image: Any) -> int:
+    """Voxels of a batch: a tensor ``(B, C, *patch)``, or whole images ``(C, *shape)`` with a size each."""
+    if isinstance(image, torch.Tensor):
+        return len(image) * math.prod(image.shape[2:])
+    return sum(math.prod(one.shape[1:]) for one in image)

@@ -1,11 +1,13 @@
 """Floor 2: what is minimised, where a batch is split over ranks or labels are grades and numbers?"""
 
+from monai_patchgrow.losses.deep_supervision import DeepSupervisionLoss
 from monai_patchgrow.losses.image_target import ImageTarget
 from monai_patchgrow.losses.ordinal import OrdinalLoss, ordinal_grades
 from monai_patchgrow.losses.over_ranks import LossOverRanks, loss_over_ranks
 from monai_patchgrow.losses.regression import RegressionLoss, regression_grades
 
 __all__ = [
+    "DeepSupervisionLoss",
     "ImageTarget",
     "LossOverRanks",
     "OrdinalLoss",

@@ -1,5 +1,7 @@
 """LossScaling and amp_dtype: a scaler where float16 needs one, and nowhere else."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from monai.engines import SupervisedTrainer
@@ -51,3 +53,17 @@ def test_amp_dtype_is_what_the_gpu_has(monkeypatch, supported, dtype):
 
 def test_amp_dtype_on_a_cpu():
     assert amp_dtype("cpu") is torch.bfloat16
+
+
+def test_a_first_step_that_the_scale_skips_leaves_no_chance_numbers_in_the_momentum():
+    weight = torch.nn.Parameter(torch.ones(1000))
+    optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9, fused=True)
+    engine = SimpleNamespace(scaler=torch.amp.GradScaler("cpu"), amp_kwargs={"dtype": torch.float16})
+    engine.optimizer = optimizer
+    LossScaling()(engine)
+    for gradient in (float("inf"), 1.0):
+        weight.grad = torch.full((1000,), gradient) * engine.scaler.get_scale()
+        engine.scaler.scale(torch.zeros(()))
+        engine.scaler.step(optimizer)
+        engine.scaler.update()
+    assert torch.equal(weight, torch.full((1000,), 0.9))
