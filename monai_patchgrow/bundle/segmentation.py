@@ -174,7 +174,8 @@ def fitting_workers(*, settings: SegmentationSettings, schedule: GrowthSchedule)
 
 def compiled(network: nn.Module, *, settings: SegmentationSettings) -> Any:
     """Compile a network, once for each patch size, where the settings say so."""
-    return torch.compile(network, dynamic=False) if settings.compile else network
+    options = settings.compiler
+    return network if options is None else torch.compile(network, **options)
 
 
 def preprocess(**options: Any) -> PreprocessedDataset:

@@ -14,6 +14,7 @@ from monai_patchgrow.bundle.plain_settings import (
     LARGEST_SEED,
     as_plain,
     check_extension,
+    parse_compile,
     parse_device,
     parse_folder,
     parse_list,
@@ -41,7 +42,7 @@ _ID = MappingProxyType({"max_epochs": "train#trainer#max_epochs"})  # MONAI's co
 _ORIENTATION = ({"L", "R"}, {"A", "P"}, {"I", "S"})
 _SWITCHES = (
     *("verify_data", "trust_label_voxels", "augment", "batch_dice"),
-    *("channels_last", "compile", "deterministic"),
+    *("channels_last", "deterministic"),
 )
 _FOLDERS = ("dataset_dir", "output_dir", "ckpt_dir", "cache_dir")
 _PACING = ("curriculum", "smallest_patch", "full_patch_share", "stage_lengths")
@@ -107,7 +108,7 @@ class SegmentationSettings:
     amp: bool
     channels_last: bool
     deterministic: bool
-    compile: bool
+    compile: bool | Literal["reduce-overhead", "cuda-graphs"]
 
     @classmethod
     def ids(cls) -> list[str]:
@@ -135,6 +136,13 @@ class SegmentationSettings:
     def is_on_gpu(self) -> bool:
         """Whether the device is a GPU."""
         return self.device.type == "cuda"
+
+    @property
+    def compiler(self) -> dict[str, Any] | None:
+        """Options of ``torch.compile``, None where nothing is compiled."""
+        if self.compile in (False, "cuda-graphs"):
+            return None
+        return {"dynamic": False, "mode": None if self.compile is True else self.compile}
 
     @property
     def num_heads(self) -> int:
@@ -221,5 +229,6 @@ def _machine(raw: Mapping[str, Any]) -> dict[str, Any]:
         "num_workers": parse_int(raw["num_workers"], name="num_workers", minimum=0),
         "cache_memory_gib": None if memory is None else parse_number(memory, name="cache_memory_gib", minimum=0),
         "device": device,
+        "compile": parse_compile(raw["compile"], name="compile", device=device),
         "amp": device.type == "cuda" if raw["amp"] is None else parse_switch(raw["amp"], name="amp"),
     }

@@ -16,6 +16,7 @@ from monai_patchgrow.handlers.patchgd.latent_images import LatentImages
 from monai_patchgrow.handlers.patchgd.log import PatchGDLog
 from monai_patchgrow.handlers.patchgd.prediction_table import PredictionTable
 from monai_patchgrow.handlers.progress import GrowthProgress
+from monai_patchgrow.handlers.recorded_iterations import RecordedIterations
 from monai_patchgrow.handlers.reproducibility import Reproducibility
 from monai_patchgrow.handlers.run_log import RunLog
 from monai_patchgrow.handlers.throughput import Throughput
@@ -40,6 +41,7 @@ __all__ = [
     "PatchGrowth",
     "PredictionTable",
     "QuadraticKappa",
+    "RecordedIterations",
     "Reproducibility",
     "ResumableRun",
     "RunLog",

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Any
 
+import torch
 from ignite.engine import Engine, Events
 
 from monai_patchgrow.internals.torch import compiler
@@ -19,8 +20,8 @@ _logger = logging.getLogger(__name__)
 class CompilationLog:
     """Lets ``torch.compile(network, dynamic=False)`` compile once per patch size, and logs each one's time.
 
-    torch gives up after 8 shapes of one network and runs on without compiling; a plan may have more stages. The
-    trainer needs a :class:`monai_patchgrow.PatchGrowth`, and gets the seconds of the last compilation as
+    torch gives up after 8 shapes of one network and runs on without compiling; a plan may have more stages. What was
+    compiled for a stage is dropped when the next one begins, and its memory with it. The trainer needs a :class:`monai_patchgrow.PatchGrowth`, and gets the seconds of the last compilation as
     ``state.compile_seconds``.
 
     Args:
@@ -31,6 +32,7 @@ class CompilationLog:
         self.num_sizes = num_sizes
         self._seconds = self._start = 0.0
         self._compiler: Any = None
+        self._stage: Any = None
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer."""
@@ -39,6 +41,7 @@ class CompilationLog:
         config.recompile_limit = max(config.recompile_limit, 2 * self.num_sizes)
         engine.state.compile_seconds = 0.0
         engine.add_event_handler(Events.STARTED, self._watch)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._enter_stage)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED | Events.TERMINATE | Events.INTERRUPT, self._unwatch)
 
@@ -48,6 +51,13 @@ class CompilationLog:
             size = format_size(engine.state.patch_size)
             _logger.info("epoch %s: compiled for patches of %s in %.1f s", engine.state.epoch, size, self._seconds)
             engine.state.compile_seconds, self._seconds = self._seconds, 0.0
+
+    def _enter_stage(self, engine: Engine) -> None:
+        stage = engine.state.stage
+        if self._stage not in (None, stage):
+            torch.compiler.reset()  # which also forgets who watches
+            self._watch()
+        self._stage = stage
 
     def _watch(self) -> None:
         self._unwatch()

@@ -62,7 +62,7 @@ learning_rate, or amp=False where it is on
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
         self._engine: Any = None
-        self._skipped: Tensor | None = None  # on the optimiser's device: whether a step of the epoch was
+        self._skipped: Tensor | None = None  # on the optimiser's device: whether a step of the run was
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer, and on the optimiser's steps."""
@@ -78,13 +78,16 @@ learning_rate, or amp=False where it is on
         weights = (weight for group in optimizer.param_groups for weight in group["params"])
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         norm = optimizer.gradient_norm = nn.utils.get_total_norm(gradients)  # type: ignore[attr-defined]
-        if norm.device.type == "cpu" or not optimizer.defaults.get("fused"):
+        if not (_is_asynchronous(norm.device) and optimizer.defaults.get("fused")):
             if not torch.isfinite(norm):
                 raise self._fault("the gradients are NaN or infinite")
             return
         odd = (~torch.isfinite(norm)).float()
         optimizer.found_inf = odd  # type: ignore[attr-defined]  # a fused step that finds 1 here does nothing
-        self._skipped = odd if self._skipped is None else torch.maximum(self._skipped, odd)
+        # In one tensor for the whole run, which a recorded iteration writes to as well.
+        if self._skipped is None:
+            self._skipped = torch.zeros_like(odd)
+        torch.maximum(self._skipped, odd, out=self._skipped)
 
     def within_epoch(self, engine: Any) -> dict[str, Any]:
         """Nothing; what would end the epoch is raised, before a checkpoint within it is written."""
@@ -95,8 +98,7 @@ learning_rate, or amp=False where it is on
         """Nothing to take back."""
 
     def _check_epoch(self, engine: Any) -> None:
-        skipped, self._skipped = self._skipped, None
-        if skipped is not None and bool(skipped):
+        if self._skipped is not None and bool(self._skipped):
             raise self._fault("the gradients of one of the epoch's iterations were NaN or infinite", of_batch=False)
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and scaler.is_enabled() and scaler.get_scale() < _SMALLEST_SCALE:
@@ -118,6 +120,11 @@ learning_rate, or amp=False where it is on
             ends.append(f"the last good state is {run.path}")
         remedy = "take a lower learning_rate, or amp=False where it is on"
         return StepError(f"{', '.join(parts)}: {what}: {'; '.join([remedy, *ends])}")
+
+
+def _is_asynchronous(device: torch.device) -> bool:
+    """Whether to read a number of a tensor on this device means to wait for it."""
+    return device.type != "cpu"
 
 
 def _forget_norm(optimizer: Any, args: Any, kwargs: Any) -> None:

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 
 from monai_patchgrow import GrowthSchedule, PatchCount, PatchGrowth, PatchSize
 from monai_patchgrow.handlers import CompilationLog
@@ -41,6 +41,16 @@ def test_every_stage_compiles_once_also_behind_torch_s_limit_of_eight(run):
     _, messages, _ = run
     sizes = [message.split()[6] for message in messages if "compiled for" in message]
     assert sizes == [str(4 * number) for number in range(1, EPOCHS + 1)]
+
+
+def test_what_was_compiled_is_dropped_at_each_change_of_stage(monkeypatch):
+    resets, engine = [], Engine(lambda engine, batch: None)
+    monkeypatch.setattr("torch.compiler.reset", lambda: resets.append(engine.state.epoch))
+    CompilationLog(num_sizes=2).attach(engine)
+    engine.state.stage = "small"
+    engine.add_event_handler(Events.EPOCH_COMPLETED(once=2), lambda: setattr(engine.state, "stage", "full"))
+    engine.run([0], max_epochs=4)
+    assert resets == [3]
 
 
 def test_seconds_are_on_the_state(run):

@@ -18,6 +18,7 @@ __all__ = [
     "check_extension",
     "check_numbers",
     "check_switches",
+    "parse_compile",
     "parse_device",
     "parse_folder",
     "parse_list",
@@ -88,6 +89,25 @@ def parse_resume(value: Any, *, name: str) -> bool | Literal["auto"]:
         return parse_switch(value, name=name)
     except ValueError:
         raise ValueError(f"{name} must be true, false or auto, got {value!r}") from None
+
+
+def parse_compile(value: Any, *, name: str, device: torch.device) -> bool | Literal["reduce-overhead", "cuda-graphs"]:
+    """Return how iterations are made faster: not, by ``torch.compile``, by its mode of this name, or by CUDA graphs.
+
+    Raises:
+        ValueError: anything else, or what needs a GPU on another device.
+
+    >>> parse_compile("False", name="compile", device=torch.device("cpu"))
+    False
+    """
+    if value in ("reduce-overhead", "cuda-graphs"):
+        if device.type != "cuda":
+            raise ValueError(f"{name}={value} needs an NVIDIA GPU, but the device is {device}")
+        return value
+    try:
+        return parse_switch(value, name=name)
+    except ValueError:
+        raise ValueError(f"{name} must be true, false, reduce-overhead or cuda-graphs, got {value!r}") from None
 
 
 def check_extension(extend_to: int | None, *, resume: bool | str) -> None:
