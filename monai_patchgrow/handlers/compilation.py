@@ -21,8 +21,8 @@ class CompilationLog:
     """Lets ``torch.compile(network, dynamic=False)`` compile once per patch size, and logs each one's time.
 
     torch gives up after 8 shapes of one network and runs on without compiling; a plan may have more stages. What was
-    compiled for a stage is dropped when the next one begins, and its memory with it. The trainer needs a :class:`monai_patchgrow.PatchGrowth`, and gets the seconds of the last compilation as
-    ``state.compile_seconds``.
+    compiled for a stage is dropped when the next one begins, and its memory with it. The trainer needs a
+    :class:`monai_patchgrow.PatchGrowth`, and gets the seconds of the last compilation as ``state.compile_seconds``.
 
     Args:
         num_sizes: patch sizes that the network will meet, ``len(schedule.candidates)``.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 
 import torch
 from torch import Tensor
 
 from monai_patchgrow.transforms.axis_maps import SMALLEST_DIVISOR, blur_matrices, coarsening_matrices, map_axes
 from monai_patchgrow.transforms.drawn_augmentation import Affected, Augmentation, draw_augmentation
+from monai_patchgrow.transforms.one_copy import sent_together
 from monai_patchgrow.transforms.recipe import AugmentationRecipe
 
 __all__ = ["BatchAugmentation", "augment_patches"]
@@ -52,12 +52,15 @@ def augment_patches(
     )
     # In half precision a gamma would leave few grey values; a trainer's AMP may be on around this.
     with torch.autocast(image.device.type, enabled=False):
-        for (index, values), work in kinds:
+        # What is affected is known on the CPU: a mask on the device would have to be waited for.
+        mirrored = [flags.nonzero().flatten() for flags in augmentation.mirror.unbind(1)]
+        sent = sent_together([*(one for affected, _ in kinds for one in affected), *mirrored], image.device)
+        mirrored = [sent.pop() for _ in mirrored][::-1]
+        for index, values, (_, work) in zip(sent[::2], sent[1::2], kinds, strict=True):
             if len(index):
-                # What is affected is known on the CPU: a mask on the device would have to be waited for.
-                index, values = (one.to(image.device, non_blocking=True) for one in (index, values))
                 rows.index_copy_(0, index, work(rows.index_select(0, index), values))
-    _mirror([image] if label is None else [image, label], augmentation.mirror)
+    for tensor in [image] if label is None else [image, label]:
+        _mirror(tensor, mirrored)
     return image, label
 
 
@@ -95,15 +98,11 @@ def _apply_gamma(rows: Tensor, gamma: Tensor, *, inverted: bool = False) -> Tens
     return torch.addcmul(mean, bent, old / new.clamp(min=SMALLEST_DIVISOR))
 
 
-def _mirror(tensors: Sequence[Tensor], mirror: Tensor) -> None:
-    # Patches that are mirrored alike go together: at most 7 flips in 3-D rather than one for each patch.
-    for flags in product((False, True), repeat=mirror.shape[1]):
-        axes = [axis for axis, flag in enumerate(flags, start=2) if flag]
-        patches = (mirror == torch.tensor(flags)).all(1).nonzero().flatten()
-        if axes and len(patches):
-            index = patches.to(tensors[0].device, non_blocking=True)
-            for tensor in tensors:
-                tensor.index_copy_(0, index, tensor.index_select(0, index).flip(axes))
+def _mirror(tensor: Tensor, mirrored: Sequence[Tensor]) -> None:
+    """Flip, for each spatial axis, the patches of these numbers."""
+    for axis, patches in enumerate(mirrored, start=2):
+        if len(patches):
+            tensor.index_copy_(0, patches, tensor.index_select(0, patches).flip(axis))
 
 
 @dataclass(frozen=True)

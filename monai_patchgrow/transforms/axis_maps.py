@@ -33,8 +33,15 @@ def map_axes(make: Callable[[Tensor, int], Tensor], spatial: Sequence[int], rows
     """
     # Products of matrices rather than convolutions: each row has a matrix of its own, and one `bmm` serves them all.
     # Each product puts its axis in front of the others: after the last one they stand in order again.
-    for length, value in zip(reversed(spatial), reversed(values.unbind(1)), strict=True):
-        rows = torch.bmm(make(value[:, None, None], length), rows.reshape(len(rows), -1, length).mT)
+    columns = values.unbind(1)
+    matrices: dict[int, Tensor] = {}
+    # Axes of one length share what makes their matrices: for the smallest patches that is what takes the time.
+    for length in set(spatial):
+        axes = [axis for axis, voxels in enumerate(spatial) if voxels == length]
+        made = make(torch.cat([columns[axis] for axis in axes])[:, None, None], length)
+        matrices |= dict(zip(axes, made.split(len(rows)), strict=True))
+    for axis in reversed(range(len(spatial))):
+        rows = torch.bmm(matrices[axis], rows.reshape(len(rows), -1, spatial[axis]).mT)
     return rows.reshape(len(rows), -1)
 
 
