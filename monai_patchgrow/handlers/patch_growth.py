@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
+import torch
 from ignite.engine import Engine, Events
 from monai.data import ThreadDataLoader
 
@@ -137,6 +138,8 @@ class PatchGrowth:
             self.patch_size.set(stage.patch_size)
             if self.patch_count is not None:
                 self.patch_count.set(count)
+        if changes and torch.cuda.is_available():
+            torch.cuda.empty_cache()  # blocks of the last stage's sizes, which the next one's don't fit
         if is_seeded:
             self._lead_loader(engine)
         self._announce(engine)

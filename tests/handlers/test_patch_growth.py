@@ -387,3 +387,12 @@ def test_loading_another_plan_changes_no_stage():
     growth.attach(engine)
     engine.run([0], max_epochs=3)
     assert seen == [(8, 8), (16, 8), (16, 16)]
+
+
+def test_a_gpu_s_cache_is_given_back_with_a_stage(monkeypatch):
+    epochs, engine = [], Engine(lambda engine, batch: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: epochs.append(engine.state.epoch))
+    PatchGrowth(make_schedule(max_epochs=6), PatchSize(FULL)).attach(engine)
+    engine.run([0], max_epochs=6)
+    assert epochs == [1, 3, 5]
