@@ -16,16 +16,13 @@ import json
 import multiprocessing
 import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import fire
-import torch
-from ignite.engine import Engine, Events
-from monai.engines.utils import IterationEvents
+from iteration_clock import PARTS, WORK, IterationClock
 from results_file import table, write_results
 from task04 import PLAN, find_task04, make_trainer
 
@@ -33,72 +30,7 @@ from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.arguments import format_size
 from monai_patchgrow.schedules.stage import patch_voxels
 
-PARTS = ("waiting", "augmenting", "forward", "loss", "backward", "optimiser", "rest")
-WORK = ("forward", "backward", "optimiser")
 ITERATIONS_PER_EPOCH = 250  # of the full plan
-
-
-class IterationClock:
-    """Times the parts of every iteration of a MONAI trainer, and the start of every epoch; seconds."""
-
-    def __init__(self, *, warm_up: int, iterations: int, seconds: float) -> None:
-        self.warm_up, self.iterations, self.seconds = warm_up, iterations, seconds
-        self.epochs: list[dict[str, Any]] = []
-        self._parts: dict[str, float] = {}
-        self._last = self._epoch_end = 0.0
-
-    def attach(self, trainer: Engine) -> None:
-        """Register behind all other handlers: what they do is timed."""
-        self.trainer = trainer
-        trainer.network.register_forward_pre_hook(lambda *_: self._mark("rest"))
-        trainer.add_event_handler(Events.GET_BATCH_STARTED, self._start_iteration)
-        marks = {
-            Events.GET_BATCH_COMPLETED: "waiting",
-            Events.ITERATION_STARTED: "augmenting",
-            IterationEvents.FORWARD_COMPLETED: "forward",
-            IterationEvents.LOSS_COMPLETED: "loss",
-            IterationEvents.BACKWARD_COMPLETED: "backward",
-            IterationEvents.MODEL_COMPLETED: "optimiser",
-        }
-        for event, part in marks.items():
-            trainer.add_event_handler(event, self._mark, part)
-        trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
-        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._stop_iteration)
-
-    def _now(self) -> float:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-    def _mark(self, *args: Any) -> None:
-        if self.trainer.network.training:
-            now = self._now()
-            self._parts[args[-1]] = self._parts.get(args[-1], 0.0) + now - self._last
-            self._last = now
-
-    def _start_epoch(self) -> None:
-        self.epochs.append({"patch_size": list(self.trainer.state.patch_size), "iterations": []})
-        self._parts = {}  # the last iteration of an epoch has no next one to end it: it is left out
-        self._epoch_start = self._last = self._now()
-
-    def _start_iteration(self) -> None:
-        epoch = self.epochs[-1]
-        self._mark("rest")
-        if "backward" in self._parts:
-            epoch["iterations"].append(self._parts)
-        self._parts = {}
-
-    def _stop_iteration(self) -> None:
-        epoch, now = self.epochs[-1], self._now()
-        if "between_epochs" not in epoch:
-            # From the end of the last epoch's last iteration, handlers and all, to the first batch of this one.
-            epoch["between_epochs"] = (
-                self._epoch_start + self._parts["waiting"] - (self._epoch_end or self._epoch_start)
-            )
-        done = len(epoch["iterations"])
-        if done >= self.warm_up + self.iterations and now - self._epoch_start > self.seconds:
-            self._epoch_end = now
-            self.trainer.terminate_epoch()
 
 
 def run(curriculum: str, settings: dict[str, Any], clock: dict[str, Any]) -> list[dict]:
