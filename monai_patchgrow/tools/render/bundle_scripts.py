@@ -38,6 +38,8 @@ _CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not i
         "data.tasks.voxel_checks": "voxel_checks",
         "internals.torch": "torch_internals",
         "metrics.label_dice": "label_dice",
+        "networks.half_convolutions": "half_convolutions",
+        "networks.idle_gpu": "idle_gpu",
         "networks.out_of_memory": "out_of_memory",
         "networks.surgery.single_voxel_norm": "single_voxel_norm",
         "schedules.arguments": "arguments",
