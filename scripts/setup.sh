@@ -3,7 +3,8 @@
 #
 #   bash scripts/setup.sh [EXTRAS]     comma-separated extras of setup.cfg, "plot" by default
 #
-# PYTHON=/path/to/python3 names the interpreter. Where there is no NVIDIA GPU, torch's CPU build is taken.
+# PYTHON=/path/to/python3 names the interpreter. Where there is no NVIDIA GPU, torch's CPU build is taken; where there is
+# one, a build that its driver and its age allow, tried with a convolution on it.
 
 torch_version=2.13.0 # what a fresh .venv gets; setup.cfg holds what is accepted
 cpu_index=https://download.pytorch.org/whl/cpu
@@ -62,6 +63,27 @@ required = [Requirement(line) for line in settings["options"]["install_requires"
 bound = next(requirement.specifier for requirement in required if requirement.name == "torch")
 idle = sys.argv[2] == "gpu" and version("torch").endswith("+cpu")
 sys.exit(idle or not bound.contains(version("torch"), prereleases=True))
+'
+
+# Fails unless torch is of that version and index; what the default index has tells no build.
+same_torch='
+import sys
+from importlib.metadata import version
+found, _, build = version("torch").partition("+")
+sys.exit([found, build or "default"] != [sys.argv[1], sys.argv[2].rpartition("/")[2]])
+'
+
+# Fails unless every card computes a convolution, forward and backward.
+convolves='
+import sys, torch
+for card in range(torch.cuda.device_count()):
+    image = torch.ones(1, 1, 8, 8, 8, device="cuda:%d" % card, requires_grad=True)
+    kernel = torch.ones(1, 1, 3, 3, 3, device=image.device)
+    result = torch.nn.functional.conv3d(image, kernel).sum()
+    result.backward()
+    if (result.item(), image.grad.sum().item()) != (5832, 5832):
+        sys.exit("ERROR: wrong result of a convolution")
+sys.exit(0 if torch.cuda.is_available() else "ERROR: no GPU for torch %s" % torch.__version__)
 '
 
 # Fails where a package lacks another that it needs. (pip check itself fails, from pip 24 on, at the tags of itk 5.4.7.)
@@ -183,8 +205,30 @@ has_gpu() {
   $limit nvidia-smi -L 2>/dev/null | grep '^GPU ' >/dev/null
 }
 
+# A line for each card: the driver, and the compute capability, which drivers before 510 don't tell.
+cards() {
+  nvidia-smi --query-gpu=driver_version,compute_cap --format=csv,noheader 2>/dev/null ||
+    nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null
+}
+
+# Of the versions of torch and their indexes, the best first; none where the driver is too old for all.
+builds() { cards | "$venv/bin/python" -I scripts/torch_builds.py "$torch_version"; }
+
+# install_build VERSION INDEX: without what it needs, which comes with the package's own.
+install_build() {
+  local index=()
+  [ "$2" = default ] || index=(--index-url "$2")
+  step "torch $1${index:+ from ${2#https://}}" \
+    pip install --no-deps --upgrade --force-reinstall ${index[@]+"${index[@]}"} "torch==$1"
+}
+
 install_torch() {
+  local version index
   "$venv/bin/python" -I -c "$torch_accepted" "$root/setup.cfg" "$device" 2>/dev/null && return
+  if [ "$device" = gpu ] && read -r version index < <(builds); then
+    install_build "$version" "$index" && return
+    [ -z "$(disk_trouble)" ] || die_of "cannot install torch"
+  fi
   if [ "$device $(uname -s)" = "cpu Linux" ]; then
     # Some machines keep a CPU build where their own pip finds it; PyPI has none and says so at once.
     step "torch $torch_version, CPU build, from here" \
@@ -195,8 +239,22 @@ install_torch() {
     [ -z "$(disk_trouble)" ] || die_of "cannot install torch"
     say "no CPU build of torch to be had: taking the default one, with CUDA it has some gigabytes"
   fi
-  step "torch $torch_version" pip install --no-deps --upgrade --force-reinstall "torch==$torch_version" ||
-    die_of "cannot install torch"
+  install_build "$torch_version" default || die_of "cannot install torch"
+}
+
+torch_convolves() { "$venv/bin/python" -I -W ignore -c "$convolves"; }
+
+# Takes the next build where a card can't compute with the one that is there; without any, runs are on the CPU.
+suit_cards() {
+  local version index
+  [ "$device" = gpu ] || return 0
+  step "a convolution on the GPU" torch_convolves && return
+  while read -r -u 8 version index; do
+    "$venv/bin/python" -I -c "$same_torch" "$version" "$index" 2>/dev/null && continue
+    install_build "$version" "$index" && install_rest && step "a convolution on the GPU" torch_convolves && return
+  done 8< <(builds)
+  say "there is a GPU that torch can't use (its driver and compute capability: $(cards | head -n 1)): runs are on the" \
+    "CPU; a driver of 580 or newer helps from Turing on, one of 525 or newer before"
 }
 
 install_rest() {
@@ -209,11 +267,6 @@ install_rest() {
 # The package itself is left out: a slip in its code is no fault of the environment.
 works() {
   "$venv/bin/python" -I -c "$complete" && [ -x "$venv/bin/patchgrow" ] && "$venv/bin/python" -I -c 'import ignite, itk, monai, nibabel, torch'
-}
-
-warn_of_idle_gpu() {
-  [ "$device" = cpu ] || "$venv/bin/python" -I -W ignore -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' ||
-    say "there is a GPU, but this torch can't use it: a newer driver may be needed"
 }
 
 # ---- whether anything is to be done ----
@@ -291,7 +344,7 @@ main() {
     install_rest
     step "trying it out" works || die_of "installed, but it doesn't work"
   fi
-  warn_of_idle_gpu
+  suit_cards
   write_stamp 2>>"$log" || die_of "cannot finish .venv"
   say "ready after $((SECONDS - began)) s: .venv/bin/patchgrow"
 }

@@ -19,6 +19,7 @@ from monai_patchgrow.bundle.item_files import files_of
 from monai_patchgrow.bundle.one_line import one_line_errors
 from monai_patchgrow.bundle.peer_watch import PeerWatch
 from monai_patchgrow.data.loading.seeded import WORKER_TIMEOUT
+from monai_patchgrow.data.loading.usable_cpus import usable_cpus
 
 __all__ = [
     "check_ranks",
@@ -122,8 +123,8 @@ def share_of_rank(dataset: Any) -> Subset[Any]:
 
 
 def default_workers() -> int:
-    """Return how many loader processes a process of the run gets: half of its share of the cores, at most 8."""
-    return min(_MOST_WORKERS, (os.cpu_count() or 1) // (2 * idist.get_nproc_per_node()))
+    """Return how many loader processes a process of the run gets: half of the CPUs that it may use, at most 8."""
+    return min(_MOST_WORKERS, usable_cpus(processes=idist.get_nproc_per_node()) // 2)
 
 
 def worker_timeout(num_workers: int) -> int:

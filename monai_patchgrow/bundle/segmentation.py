@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from monai_patchgrow import networks
+from monai_patchgrow.bundle.cpu_threads import leave_cpus_to_workers
+from monai_patchgrow.bundle.device_warnings import warn_of_device
 from monai_patchgrow.bundle.engine_run import run_engine
 from monai_patchgrow.bundle.item_files import describe_cases
 from monai_patchgrow.bundle.one_line import one_line_config_errors
@@ -88,6 +90,8 @@ def prepare(settings: SegmentationSettings) -> None:
         try:
             trainer, schedule, inferer = read_keys(["train#trainer", "schedule", "validate#inferer"]).values()
             trainer.state.resumable_run.check(trainer)
+            warn_of_device(trainer, spatial_dims=len(settings.patch_size))
+            leave_cpus_to_workers(trainer)
             if settings.is_on_gpu and idist.get_world_size() == 1:
                 counts = {"in_channels": len(settings.channels), "num_classes": len(settings.labels)}
                 rehearse(trainer, schedule, **counts, windows=getattr(inferer, "sw_batch_size", 1))

@@ -8,6 +8,7 @@ from monai_patchgrow.handlers.engine_output import LossOutput
 from monai_patchgrow.handlers.finite_output import FiniteOutput
 from monai_patchgrow.handlers.finite_steps import FiniteSteps
 from monai_patchgrow.handlers.gradient_clipping import GradientClipping
+from monai_patchgrow.handlers.loader_advice import LoaderAdvice
 from monai_patchgrow.handlers.loss_scaling import LossScaling, amp_dtype
 from monai_patchgrow.handlers.micro_batches import MicroBatches
 from monai_patchgrow.handlers.patch_growth import PatchGrowth
@@ -34,6 +35,7 @@ __all__ = [
     "GradientClipping",
     "GrowthProgress",
     "LatentImages",
+    "LoaderAdvice",
     "LossOutput",
     "LossScaling",
     "MicroBatches",

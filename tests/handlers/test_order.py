@@ -14,6 +14,7 @@ OPTIMIZER = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
 MAKE = {
     "AugmentBatches": lambda folder: handlers.AugmentBatches(BatchAugmentation(AugmentationRecipe.nnunet((8, 8)))),
     "GrowthProgress": lambda folder: handlers.GrowthProgress(),
+    "LoaderAdvice": lambda folder: handlers.LoaderAdvice(),
     "LossScaling": lambda folder: handlers.LossScaling(),
     "PatchGDLog": lambda folder: handlers.PatchGDLog(folder, optimizer=OPTIMIZER),
     "PatchGrowth": lambda folder: PatchGrowth(SCHEDULE, PatchSize((8, 8))),
@@ -31,6 +32,7 @@ RULES = {
     ("ResumableRun", "RunLog"): "which tells whether the run is resumed",
     ("ResumableRun", "PatchGDLog"): "which tells whether the run is resumed",
     ("Throughput", "AugmentBatches"): "which reads the batch in the loader's memory",
+    ("Throughput", "LoaderAdvice"): "which measures the epoch",
     ("Throughput", "PatchGrowth"): "which starts the clock that drawing anew counts on",
     ("Throughput", "Reproducibility"): "which starts the clock that drawing anew counts on",
     ("Throughput", "RunLog"): "which measures the epoch that is written",

@@ -15,6 +15,7 @@ from monai_patchgrow.internals.torch import (
     check_input_dim,
     compiler,
     end_persistent_workers,
+    takes_cudnn,
 )
 
 BATCH_NORMS = [nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm]
@@ -82,6 +83,10 @@ def test_the_compiler_tells_starts_and_ends():
 
 def test_the_compiler_has_a_limit_of_shapes():
     assert compiler()[1].recompile_limit >= 1
+
+
+def test_a_convolution_on_a_cpu_takes_no_cudnn():
+    assert takes_cudnn(torch.zeros(1, 8, 8, 8, 8), torch.zeros(8, 8, 3, 3, 3)) is False
 
 
 class Workers(torch.utils.data.Dataset):

@@ -11,11 +11,14 @@ from torch import nn
 from tqdm import tqdm
 
 from monai_patchgrow.bundle import engine_run
+from monai_patchgrow.bundle.cpu_threads import leave_cpus_to_workers
+from monai_patchgrow.bundle.device_warnings import warn_of_device
 from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.patchgd.images import name_fault
 from monai_patchgrow.bundle.plain_settings import check_above_zero
 from monai_patchgrow.data.tiles.file import FileTiles
 from monai_patchgrow.data.tiles.source import TileSource
+from monai_patchgrow.engines.patchgd.engine import PatchGDEngine
 from monai_patchgrow.engines.patchgd.exactness import why_equal_patches_differ
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 
@@ -73,7 +76,10 @@ def check_images(
 
 
 def run_engine(engine: Any) -> None:
-    """Run an engine as `monai_patchgrow.bundle.engine_run.run_engine` does, and log an evaluator's metrics."""
+    """Run an engine as `monai_patchgrow.bundle.engine_run.run_engine` does, its device checked, and log its metrics."""
+    if isinstance(engine, PatchGDEngine):
+        warn_of_device(engine, spatial_dims=len(engine.patch_size))
+        leave_cpus_to_workers(engine)
     engine_run.run_engine(engine)
     state = getattr(engine, "state", None)
     if idist.get_rank() == 0:

@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from monai_patchgrow.data.loading.control_groups import groups_of_process
+
 __all__ = ["available_bytes"]
 
 _GROUP_FILES = ("memory.max", "memory.current", "memory.stat")
@@ -24,12 +26,8 @@ def available_bytes() -> float:
 
 def _left_in_cgroups(membership: Path, root: Path) -> list[int]:
     """What is left of the limit of each group that the process is in, bytes; groups without a limit are left out."""
-    try:
-        inside = re.findall(r"^0::/(.*)$", membership.read_text(), re.MULTILINE)[0]
-    except (OSError, IndexError):
-        return []
     left = []
-    for folder in (root / inside, *(root / inside).parents):
+    for folder in groups_of_process(membership, root):
         try:
             limit, used, details = ((folder / name).read_text().strip() for name in _GROUP_FILES)
         except OSError:  # the root of all groups has no limit

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.data.loading.usable_cpus import usable_cpus
 from monai_patchgrow.data.tasks.faults import Fault, FaultList
 from monai_patchgrow.data.tasks.header_checks import check_channels, check_image_header, check_label_header, spacing_of
 from monai_patchgrow.data.tasks.nifti_file import NiftiFile, read_header, read_voxels
@@ -186,7 +186,7 @@ def _keep(error: DataError, path: Path, faults: FaultList) -> None:
 
 
 def _check_all(check: partial[CheckedCase], cases: Sequence[Case], num_workers: int | None) -> list[CheckedCase]:
-    threads = min(4, os.cpu_count() or 1) if num_workers is None else max(1, num_workers)
+    threads = min(4, usable_cpus()) if num_workers is None else max(1, num_workers)
     with ThreadPoolExecutor(threads) as pool:
         # disable=None: silent unless stderr is a terminal
         progress = tqdm(pool.map(check, cases), total=len(cases), desc="verify", unit="case", disable=None, leave=False)

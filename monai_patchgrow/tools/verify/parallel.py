@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.loading.seeded import WORKER_TIMEOUT
+from monai_patchgrow.data.loading.usable_cpus import usable_cpus
 
 __all__ = ["check_all"]
 
@@ -36,7 +36,7 @@ def check_all(
     Raises:
         DataError: a process was killed, or came to no end.
     """
-    cores = min(_MOST_WORKERS, os.cpu_count() or 1, len(jobs) // _JOBS_PER_WORKER)
+    cores = min(_MOST_WORKERS, usable_cpus(), len(jobs) // _JOBS_PER_WORKER)
     workers = cores if num_workers is None else min(num_workers, len(jobs))
     options: Any = {"num_workers": workers, "timeout": WORKER_TIMEOUT if workers else 0}
     loader: Any = DataLoader(jobs, batch_size=None, collate_fn=check, generator=torch.Generator(), **options)  # type: ignore[arg-type]

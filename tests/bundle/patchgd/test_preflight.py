@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from monai_patchgrow.bundle.patchgd import preflight
 from monai_patchgrow.bundle.patchgd.preflight import check_background, check_images, run_engine
 from monai_patchgrow.data import DataError
+from monai_patchgrow.engines import PatchGDEvaluator
 from monai_patchgrow.networks import backbone
 
 
@@ -68,3 +70,13 @@ def test_unsound_data_comes_out_of_what_wraps_it():
 def test_another_error_stays_as_it_is():
     with pytest.raises(RuntimeError, match="applying transform"):
         run_engine(Engine(ValueError("a fault in the code")))
+
+
+def test_an_engine_says_what_its_device_cant_do(monkeypatch):
+    asked = []
+    monkeypatch.setattr(preflight, "warn_of_device", lambda engine, *, spatial_dims: asked.append(spatial_dims))
+    network = torch.nn.ModuleDict({"encoder": torch.nn.Flatten(), "head": torch.nn.Flatten()})
+    evaluator = PatchGDEvaluator(device="cpu", val_data_loader=[], network=network, patch_size=(2, 2))
+    monkeypatch.setattr(preflight.engine_run, "run_engine", lambda engine: None)
+    run_engine(evaluator)
+    assert asked == [2]
