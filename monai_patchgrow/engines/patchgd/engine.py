@@ -57,7 +57,7 @@ class PatchGDEngine(Workflow):
         stride: Sequence[int] | None = None,
         padding: float = 0,
         allow_smaller: bool = False,
-        prefetch: bool = True,
+        prefetch: bool | int = True,
         chunk_size: int | None = None,
         normalise: Callable[[Tensor], Tensor] | None = None,
         skip_background: bool = False,

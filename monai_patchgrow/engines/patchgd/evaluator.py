@@ -107,5 +107,5 @@ class PatchGDEvaluator(PatchGDEngine, SupervisedEvaluator):
 
 def _fill(model: PatchModel, images: ImageBatch) -> LatentGrid:
     chunks = images.split(tuple(images.cells), model.encoding.chunk_size or PATCHES_AT_A_TIME)
-    with torch.no_grad(), images.read_all(chunks) as patches:
+    with torch.no_grad(), images.read_all(chunks, device=model.device) as patches:
         return model.fill(images, chunks, patches)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import Any, SupportsIndex
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from monai_patchgrow.data.loading.usable_cpus import usable_cpus
 from monai_patchgrow.data.tiles.prefetch import prefetch
 from monai_patchgrow.data.tiles.source import TensorTiles, TileSource, as_tile_source
 from monai_patchgrow.engines.patchgd.chunks import Chunk, Chunks, parse_chunks
@@ -22,6 +24,7 @@ from monai_patchgrow.state.latent_grid import Places, join_masks
 __all__ = ["ImageBatch"]
 
 _AS_THEY_ARE = ImageReading()
+_MOST_READERS = 8
 
 
 class ImageBatch:
@@ -68,7 +71,8 @@ class ImageBatch:
         self.mask = join_masks([grid.shape for grid in self.grids])
         self.shape = tuple(self.mask.shape[1:])
         self.cells = self.mask.any(0).flatten().nonzero()[:, 0].tolist()
-        self._in_thread = reading.prefetch and not all(isinstance(source, TensorTiles) for source in self._sources)
+        self._prefetch = reading.prefetch
+        self._in_threads = self._prefetch and not all(isinstance(source, TensorTiles) for source in self._sources)
 
     def __len__(self) -> int:
         return len(self.grids)
@@ -106,14 +110,32 @@ class ImageBatch:
         return tuple(tuple(part.tolist()) for part in np.array_split(chunk, math.ceil(len(chunk) / cells)))
 
     @contextmanager
-    def read_all(self, chunks: Sequence[Chunk]) -> Iterator[Iterator[Tensor]]:
-        """The patches of chunk after chunk, as `read` gives them, until the block ends."""
-        if not self._in_thread:
+    def read_all(self, chunks: Sequence[Chunk], *, device: torch.device) -> Iterator[Iterator[Tensor]]:
+        """The patches of chunk after chunk, as `read` gives them, until the block ends.
+
+        Args:
+            chunks: in their order.
+            device: where they are encoded; for a GPU they are read into pinned memory.
+        """
+        if not self._in_threads:
             yield map(self.read, chunks)
             return
-        reading: Any = prefetch(self.read, chunks)
-        with closing(reading):
-            yield reading
+        count = self._num_readers(device)
+
+        def read(chunk: Chunk) -> Tensor:
+            patches = self.read(chunk, num_parts=count, each=pool.map)
+            return patches.pin_memory() if device.type == "cuda" else patches
+
+        with ThreadPoolExecutor(count, thread_name_prefix="reader") as pool:
+            reading: Any = prefetch(read, chunks)
+            with closing(reading):
+                yield reading
+
+    def _num_readers(self, device: torch.device) -> int:
+        """As many as were asked for; by itself one beside an encoder on the CPU, which needs the cores itself."""
+        if self._prefetch is not True:
+            return self._prefetch
+        return 1 if device.type == "cpu" else min(_MOST_READERS, usable_cpus())
 
     def places(self, *chunks: Chunk, device: torch.device) -> Places:
         """Which image and which cell each patch belongs to, in the order of `read`, of chunk after chunk.
@@ -132,19 +154,27 @@ class ImageBatch:
         image, cell = torch.cat(images), torch.cat(cells)
         return image.to(device, non_blocking=True), cell.to(device, non_blocking=True)
 
-    def read(self, chunk: Chunk) -> Tensor:
-        """The patches of a chunk, ``(N, C, *patch)``: all cells of the first image that it has, then the next one's."""
+    def read(self, chunk: Chunk, *, num_parts: int = 1, each: Callable[..., Iterable[Tensor]] = map) -> Tensor:
+        """The patches of a chunk, ``(N, C, *patch)``: all cells of the first image that it has, then the next one's.
+
+        Args:
+            chunk: cells.
+            num_parts: in how many an image's cells are read.
+            each: calls a function for each of several arguments, in order, such as a pool's ``map``.
+        """
         positions = np.stack(np.unravel_index(np.asarray(chunk), self.shape), axis=1).tolist()
         if self._stacked:
             cells = [self.grids[0].slices_at(position) for position in positions]
             patches = self._sources[0].read(cells).unflatten(1, (self._stacked, -1))
             return patches.transpose(0, 1).flatten(0, 1)
-        parts = []
+        sources, parts = [], []
         for source, grid in zip(self._sources, self.grids, strict=True):
             own = [at for at in positions if all(place < cells for place, cells in zip(at, grid.shape, strict=True))]
-            if own:
-                parts.append(source.read([grid.slices_at(position) for position in own]))
-        return torch.cat(parts)
+            length = max(1, -(-len(own) // num_parts))
+            for first in range(0, len(own), length):
+                sources.append(source)
+                parts.append([grid.slices_at(position) for position in own[first : first + length]])
+        return torch.cat(list(each(lambda source, cells: source.read(cells), sources, parts)))
 
 
 def _parse_images(images: Any, padding: float) -> tuple[list[TileSource], int]:

@@ -81,8 +81,8 @@ class InnerLoop:
         why_not = why_stepwise(encoder, head, at_a_time, steps=steps, accumulation=self.updates.accumulation)
         self._choose_variant(why_not)
         self._check_parts(active_dropout(encoder))
-        # One reader for both phases: while the last chunk of the fill is encoded the first inner one is read.
-        with self.images.read_all([*at_a_time.fill, *at_a_time.inner]) as patches:
+        # The same readers for both phases: while the last chunk of the fill is encoded the first inner one is read.
+        with self.images.read_all([*at_a_time.fill, *at_a_time.inner], device=self.model.device) as patches:
             latent = self._fill(at_a_time.fill, patches)
             losses = self._take_one_head_pass(latent, patches) if self.state.is_exact else None
             losses = self._take_steps(latent, patches) if losses is None else losses

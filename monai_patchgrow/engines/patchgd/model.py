@@ -123,7 +123,7 @@ def to_device(
     They go to the device as they were read, uint8 as uint8. There `normalise` gets them, by default one that brings
     unsigned integers to 0..1 by the range of their type, uint16 by 65535, and leaves signed ones and floats alone.
     """
-    if device.type == "cuda" and patches.device.type == "cpu":
+    if device.type == "cuda" and patches.device.type == "cpu" and not patches.is_pinned():
         patches = patches.pin_memory()
     patches = patches.to(device, non_blocking=True)
     if normalise is not None:

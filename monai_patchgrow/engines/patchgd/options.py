@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from monai_patchgrow.engines.patchgd.chunks import parse_chunk_size
-from monai_patchgrow.schedules.arguments import parse_sizes
+from monai_patchgrow.schedules.arguments import parse_int, parse_sizes
 
 __all__ = [
     "EncodingOptions",
@@ -36,19 +36,22 @@ class ImageReading:
     padding: the value of voxels beyond the border of tensors and arrays, in the unit of their own voxels, before
         `normalise`; a tile source has its own.
     allow_smaller: pad images that are smaller than the patch instead of refusing them.
-    prefetch: read the next chunk in a thread where images are not in memory.
+    prefetch: read the next chunk while one is encoded, where images are not in memory, by so many threads; True: by
+        one, and for an encoder on a GPU by up to eight, as many as there are CPUs.
 
     Raises:
-        ValueError: a stride that is no positive integer per axis.
+        ValueError: a stride that is no positive integer per axis, or a number of threads below 0.
     """
 
     stride: Sequence[int] | None = None
     padding: float = 0
     allow_smaller: bool = False
-    prefetch: bool = True
+    prefetch: bool | int = True
 
     def __post_init__(self) -> None:
-        """Check the stride."""
+        """Check stride and threads."""
+        if not isinstance(self.prefetch, bool):
+            parse_int(self.prefetch, name="prefetch", minimum=0)
         if self.stride is not None:
             parse_sizes(self.stride, name="stride")
 
@@ -85,7 +88,7 @@ class ReadingOptions(TypedDict, total=False):
     stride: Sequence[int] | None
     padding: float
     allow_smaller: bool
-    prefetch: bool
+    prefetch: bool | int
 
 
 class EncodingOptions(TypedDict, total=False):

@@ -354,7 +354,7 @@ def test_no_more_than_one_chunk_is_encoded_at_a_time_or_kept(exact):
     assert max(most) == 3 * 4
 
 
-@pytest.mark.parametrize("prefetch", [False, True])
+@pytest.mark.parametrize("prefetch", [False, True, 1, 3])
 def test_prefetching_changes_nothing(prefetch):
     images, task = torch.randn(TWO_D["images"]), {"encoder": make_encoder(2), "head": make_head(2)}
     expected = single_pass(**task, images=images)[1]
