@@ -86,7 +86,7 @@ def measure_stages(
 
 
 class Operations:
-    """Counts the kernels of one iteration on a GPU, or its operators on a CPU: of the fourth, before it is timed."""
+    """Counts the kernels of one iteration on a GPU, or its operators on a CPU: of the fifth, before it is timed."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -94,10 +94,12 @@ class Operations:
 
     def attach(self, trainer: Engine) -> None:
         """Register on a trainer."""
-        trainer.add_event_handler(Events.GET_BATCH_COMPLETED(once=5), self._start)
+        trainer.add_event_handler(Events.GET_BATCH_COMPLETED, self._start)
         trainer.add_event_handler(Events.ITERATION_COMPLETED(once=5), self._stop, trainer)
 
-    def _start(self) -> None:
+    def _start(self, trainer: Engine) -> None:
+        if trainer.state.iteration != 4:  # those that are done
+            return
         kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * torch.cuda.is_available()
         self._profile = profile(activities=kinds, acc_events=True)
         self._profile.__enter__()
