@@ -10,7 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 from monai.transforms.utils import map_classes_to_indices
-from numpy.lib.stride_tricks import sliding_window_view
+from monai.utils import MAX_SEED
 from torch import Tensor
 
 from monai_patchgrow.schedules.sample import DRAW_KEY, SampleDraw
@@ -108,6 +108,16 @@ class RandPatchesd(Randomizable, MapTransform):
         self.label_padding = label_padding
         self.foreground_fraction = foreground_fraction
         self.recipe = recipe
+        self._own_state = np.random.RandomState()
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandPatchesd:
+        """Seed the draws, as MONAI's transforms do, in a state of this transform's own, which is not made anew."""
+        if not isinstance(seed, int):
+            super().set_random_state(seed, state)
+            return self
+        self.R = self._own_state
+        self.R.seed(seed % MAX_SEED)
+        return self
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Tensor]:
         """Draw the patches of one volume."""
@@ -200,13 +210,15 @@ def gather_patches(volume: Tensor, *, starts: np.ndarray, patch_size: Sequence[i
     <BLANKLINE>
             [[3, 4]]])
     """
-    window = np.minimum(patch_size, volume.shape[1:])
-    spatial: Any = tuple(range(1, volume.ndim))  # NumPy 2.2's hints know no tuple here
-    windows = sliding_window_view(volume.numpy(), tuple(window), axis=spatial)
-    drawn = torch.from_numpy(np.moveaxis(windows[(slice(None), *np.maximum(starts, 0).T)], 0, 1))
-    if tuple(window) == tuple(patch_size):
+    window = tuple(map(min, patch_size, volume.shape[1:]))
+    # All windows of the volume, as a view; NumPy gathers from it, and its own view takes longer to make than a patch.
+    places = [1 + voxels - size for voxels, size in zip(volume.shape[1:], window, strict=True)]
+    strides = volume.stride()
+    windows = volume.as_strided((len(volume), *places, *window), strides + strides[1:]).numpy()
+    drawn = torch.from_numpy(windows[(slice(None), *np.maximum(starts, 0).T)].swapaxes(0, 1))
+    if window == tuple(patch_size):
         return drawn.contiguous()
-    patches = padding.to(volume.dtype).reshape(1, -1, *[1] * len(spatial)).repeat(len(starts), 1, *patch_size)
+    patches = padding.to(volume.dtype).reshape(1, -1, *[1] * len(window)).repeat(len(starts), 1, *patch_size)
     place = [slice(before, before + voxels) for before, voxels in zip(np.maximum(-starts[0], 0), window, strict=True)]
     patches[(slice(None), slice(None), *place)] = drawn
     return patches

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -41,11 +40,13 @@ def draw_warps(
     factors = random_state.uniform(*recipe.scale_range, size=count)
     is_rotated, is_scaled = (chances < (recipe.rotation_prob, recipe.scale_prob)).T
     affected = np.flatnonzero(is_rotated | is_scaled)
+    volume_axes = recipe.spatial_dims if axes is None else axes
+    if not len(affected):
+        return affected, np.empty((0, volume_axes, volume_axes))
     matrices = _rotations(np.where(is_rotated[:, None], drawn, 0.0)[affected])
     scales = np.ones((len(affected), matrices.shape[1]))
     # One factor for all axes, as nnU-Net has it by default.
     scales[:, list(recipe.scale_axes)] = np.where(is_scaled, factors, 1.0)[affected, None]
-    volume_axes = recipe.spatial_dims if axes is None else axes
     warps = np.tile(np.eye(volume_axes), (len(affected), 1, 1))
     # Columns are scaled: an offset is scaled along the patch's own axes first, and rotated then.
     warps[:, : recipe.spatial_dims, : recipe.spatial_dims] = matrices * scales[:, None, :]
@@ -150,38 +151,39 @@ def _vote(label: Tensor, points: Tensor, padding: Tensor) -> Tensor:
         # Clamped for axes of one voxel, which have no upper neighbour; `agrees` is false there already.
         agrees = agrees & (memory.index_select(0, (first + offset).clamp_(max=len(memory) - 1)) == winner)
     differs = (~agrees).nonzero()[:, 0]
-    winner[differs] = _weigh(label, points[:, differs], padding)
+    if len(differs):
+        winner[differs] = _weigh(label, points[:, differs], padding)
     return winner
 
 
 def _weigh(label: Tensor, points: Tensor, padding: Tensor) -> Tensor:
-    memory = _in_memory_order(label)
-    classes, weights = [], []
-    for place, weight in _corners(label, points):
-        classes.append(memory.index_select(0, place).where(weight > 0, padding))
-        weights.append(weight)
+    places, weights = _corners(label, points)
+    classes = _in_memory_order(label).index_select(0, places.flatten()).reshape(places.shape)
     # What the neighbours in the volume leave of the weight belongs to the outside.
-    neighbours = torch.stack([*classes, padding.expand(points.shape[1])])
-    shares = torch.stack([*weights, 1 - torch.stack(weights).sum(0)])
+    neighbours = torch.cat([classes.where(weights > 0, padding), padding.expand(1, points.shape[1])])
+    shares = torch.cat([weights, 1 - weights.sum(0, keepdim=True)])
     # Classes are compared with each other rather than one-hot encoded: their number doesn't count.
     votes = torch.stack([(shares * (neighbours == own)).sum(0) for own in neighbours])
     return neighbours.gather(0, votes.argmax(0, keepdim=True))[0]
 
 
-def _corners(label: Tensor, points: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each neighbour of the points its place in the label's memory and its weight; 0 outside of the volume."""
+def _corners(label: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """For each neighbour of the points its place in the label's memory and its weight, 0 outside of the volume.
+
+    Both are ``(2^axes, points)``, the first axis of the volume slowest.
+    """
     lower = points.floor()
     fractions = points - lower
-    neighbours = []
-    for axis, (voxels, stride) in enumerate(zip(label.shape[1:], label.stride()[1:], strict=True)):
-        pair = []
-        for index, weight in ((lower[axis], 1 - fractions[axis]), (lower[axis] + 1, fractions[axis])):
-            inside = (index >= 0) & (index < voxels)
-            pair.append((index.clamp(0, voxels - 1).long() * stride, weight * inside))
-        neighbours.append(pair)
-    for corner in itertools.product(*neighbours):
-        places, weights = zip(*corner, strict=True)
-        yield sum(places), math.prod(weights)
+    indices = torch.stack([lower, lower + 1], 1)
+    shape, strides = (torch.tensor(numbers[1:])[:, None, None] for numbers in (label.shape, label.stride()))
+    inside = (indices >= 0) & (indices < shape)
+    by_axis = indices.clamp(min=0).minimum(shape - 1).long() * strides
+    weights_by_axis = torch.stack([1 - fractions, fractions], 1) * inside
+    places, weights = by_axis[0], weights_by_axis[0]
+    for place, weight in zip(by_axis[1:], weights_by_axis[1:], strict=True):
+        places = (places[:, None] + place).flatten(0, 1)
+        weights = (weights[:, None] * weight).flatten(0, 1)
+    return places, weights
 
 
 def _in_memory_order(label: Tensor) -> Tensor:

@@ -316,3 +316,18 @@ def test_same_seed_same_patches():
 def test_collate_concatenates_in_order():
     stacks = [{"label": torch.full((count, 1, 2), count)} for count in (1, 3)]
     assert concatenate_patches(stacks)["label"][:, 0, 0].tolist() == [1, 3, 3, 3]
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32 + 7, np.int64(7)])
+def test_a_seed_means_what_it_means_to_monai_s_transforms(seed):
+    transform = RandPatchesd("image", "label", SIZE, num_classes=3)
+    transform.set_random_state(seed=5).R.standard_normal()  # a second normal number waits, which seeding forgets
+    expected = np.random.RandomState(int(seed) % 2**32)
+    state = transform.set_random_state(seed=seed).R
+    assert (state.standard_normal(), state.randint(1000)) == (expected.standard_normal(), expected.randint(1000))
+
+
+def test_two_transforms_have_each_their_own_state():
+    one, other = (RandPatchesd("image", "label", SIZE, num_classes=3).set_random_state(seed=seed) for seed in (1, 2))
+    assert one.R.randint(2**31) == np.random.RandomState(1).randint(2**31)
+    assert other.R.randint(2**31) == np.random.RandomState(2).randint(2**31)

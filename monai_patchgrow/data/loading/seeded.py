@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from monai.data import DataLoader
 from monai.data.utils import set_rnd
-from monai.transforms import Randomizable
+from monai.transforms import Compose, Randomizable
 from torch.utils.data import Dataset
 
 from monai_patchgrow.data.loading.carried_draw import carried, carry_draws, without_draw
@@ -157,15 +157,29 @@ class _SeededDataset(Dataset):
         self.dataset = dataset
         self.read_by_crops: tuple[PatchSize | None, PatchCount | None] = None, None
         self._transforms = carry_draws(dataset)
+        self._state = np.random.RandomState()  # seeded anew for each sample: to make one takes a tenth of a draw
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, draw: SampleDraw) -> Any:
-        held = held_at(draw.patches, *self.read_by_crops)
-        with carried(draw, self._transforms), held, _seeded_globals(draw.seed):
+        return self.__getitems__([draw])[0]
+
+    def __getitems__(self, draws: Sequence[SampleDraw]) -> list[Any]:
+        """The samples of a batch, which torch's loader asks for at once: the globals are put back once."""
+        with _kept_globals():
+            return [self._draw(draw) for draw in draws]
+
+    def _draw(self, draw: SampleDraw) -> Any:
+        with carried(draw, self._transforms), held_at(draw.patches, *self.read_by_crops):
+            random.seed(draw.seed)
+            np.random.seed(draw.seed)
+            torch.default_generator.manual_seed(draw.seed)
             transform = getattr(self.dataset, "transform", None)
-            if isinstance(transform, Randomizable):
+            if isinstance(transform, Compose):  # it seeds its transforms by numbers that it draws from the state
+                self._state.seed(draw.seed)
+                transform.set_random_state(state=self._state)
+            elif isinstance(transform, Randomizable):
                 transform.set_random_state(seed=draw.seed)
             else:
                 set_rnd(self.dataset, seed=draw.seed)
@@ -173,11 +187,8 @@ class _SeededDataset(Dataset):
 
 
 @contextmanager
-def _seeded_globals(seed: int) -> Iterator[None]:
+def _kept_globals() -> Iterator[None]:
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)
     try:
         yield
     finally:

@@ -340,3 +340,19 @@ def test_workers_outlive_the_signals_that_end_a_run_and_end_with_it(is_served, m
     process.terminate()
     process.join(20)
     assert process.exitcode == 0
+
+
+def test_a_batch_s_samples_are_those_that_are_drawn_one_by_one():
+    loader = SeededDataLoader(make_dataset(), seed=3, batch_size=6)
+    draws = list(loader.sampler)
+    together = loader.dataset.__getitems__(draws)
+    alone = [loader.dataset[draw] for draw in reversed(draws)][::-1]
+    assert [item["image"].tolist() for item in together] == [item["image"].tolist() for item in alone]
+
+
+def test_the_state_of_numpy_s_generator_is_put_back_whole():
+    np.random.seed(4)
+    np.random.standard_normal()  # a second one waits
+    before = np.random.get_state()
+    read(SeededDataLoader(make_dataset(), seed=3, batch_size=2))
+    assert [np.array_equal(one, other) for one, other in zip(before, np.random.get_state(), strict=True)] == [True] * 5
