@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
 from monai.bundle import ConfigParser
 
 __all__ = ["check_settings", "check_writable"]
@@ -16,11 +17,11 @@ __all__ = ["check_settings", "check_writable"]
 _SCRIPTS = Path(__file__).parent
 _COMMAND = runpy.run_path(str(_SCRIPTS / "command.py"))
 carried = runpy.run_path(str(_SCRIPTS / "carried.py"))["carried"]
-is_command, reason_of, stop = (_COMMAND[name] for name in ("is_command", "reason_of", "stop"))
+is_command, reason_of, stop, warn = (_COMMAND[name] for name in ("is_command", "reason_of", "stop", "warn"))
 
 
 def check_settings(callers: Iterable[object]) -> None:
-    """Check the settings of the config that is being evaluated, one by one.
+    """Check the settings of the config that is being evaluated, one by one, and warn of what the device can't do.
 
     Args:
         callers: objects among which is the config's parser.
@@ -52,6 +53,7 @@ def check_settings(callers: Iterable[object]) -> None:
             checks[name](value)
         except ValueError as error:
             stop(str(error))
+    _warn_of_device(parser)
 
 
 def check_writable(output_dir: str | os.PathLike[str]) -> None:
@@ -65,6 +67,18 @@ def check_writable(output_dir: str | os.PathLike[str]) -> None:
         tempfile.TemporaryFile(dir=output_dir).close()
     except OSError as error:
         stop(f"output_dir: can't write to {output_dir} ({error.strerror}): give another folder")
+
+
+def _warn_of_device(parser: Any) -> None:
+    device, patch_size = (parser.get_parsed_content(name) for name in ("device", "patch_size"))
+    is_half = carried("plain_settings").parse_switch(parser.get_parsed_content("amp"), name="amp")
+    dtype = parser.get_parsed_content("amp_kwargs").get("dtype", torch.float16) if is_half else torch.float32
+    lines = [
+        carried("idle_gpu").idle_gpu() if torch.device(device).type == "cpu" else None,
+        carried("half_convolutions").mend_half_convolutions(torch.device(device), dtype, spatial_dims=len(patch_size)),
+    ]
+    for line in filter(None, lines):
+        warn(line)
 
 
 def _check_weights(ckpt_path: Any) -> None:

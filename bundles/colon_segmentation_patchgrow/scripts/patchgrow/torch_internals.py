@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.nn.modules.batchnorm import _NormBase as Norm
@@ -25,6 +26,7 @@ __all__ = [
     "check_input_dim",
     "compiler",
     "end_persistent_workers",
+    "takes_cudnn",
     "workers_of",
 ]
 
@@ -48,6 +50,18 @@ def end_persistent_workers(loader: DataLoader) -> None:
     """End the worker processes that a loader keeps between epochs; its next iterator starts new ones."""
     if getattr(loader, "persistent_workers", False):
         loader._iterator = None
+
+
+def takes_cudnn(image: Tensor, kernel: Tensor) -> bool:
+    """Whether torch convolves an image (B, C, X, Y, Z) by cuDNN; nothing is computed."""
+    places: Any = (
+        [1, 1, 1],
+        [1, 1, 1],
+        [1, 1, 1],
+        False,
+        [0, 0, 0],
+    )  # stride, padding, dilation, transposed, more padding
+    return torch._C._select_conv_backend(image, kernel, None, *places, 1).name == "Cudnn"
 
 
 def workers_of(batches: Iterator[Any]) -> list[BaseProcess]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from .faults import Fault, FaultList
 from .header_checks import check_channels, check_image_header, check_label_header, spacing_of
 from .nifti_file import NiftiFile, read_header, read_voxels
 from .task import Case, DecathlonTask
+from .usable_cpus import usable_cpus
 from .voxel_checks import check_image_values, check_label_values, check_not_constant
 
 __all__ = ["CheckedCase", "check_case", "check_image", "find_problems", "verify_cases"]
@@ -186,7 +186,7 @@ def _keep(error: DataError, path: Path, faults: FaultList) -> None:
 
 
 def _check_all(check: partial[CheckedCase], cases: Sequence[Case], num_workers: int | None) -> list[CheckedCase]:
-    threads = min(4, os.cpu_count() or 1) if num_workers is None else max(1, num_workers)
+    threads = min(4, usable_cpus()) if num_workers is None else max(1, num_workers)
     with ThreadPoolExecutor(threads) as pool:
         # disable=None: silent unless stderr is a terminal
         progress = tqdm(pool.map(check, cases), total=len(cases), desc="verify", unit="case", disable=None, leave=False)
