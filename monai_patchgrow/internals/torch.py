@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -25,6 +25,8 @@ __all__ = [
     "check_input_dim",
     "compiler",
     "end_persistent_workers",
+    "module_versions",
+    "set_module_versions",
     "workers_of",
 ]
 
@@ -48,6 +50,16 @@ def end_persistent_workers(loader: DataLoader) -> None:
     """End the worker processes that a loader keeps between epochs; its next iterator starts new ones."""
     if getattr(loader, "persistent_workers", False):
         loader._iterator = None
+
+
+def module_versions(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """What a ``state_dict()`` tells of its modules beside the tensors: by which version of their class they saved."""
+    return dict(getattr(weights, "_metadata", {}))
+
+
+def set_module_versions(weights: Mapping[str, Any], versions: Mapping[str, Any]) -> None:
+    """Let weights tell `module_versions` as those did that they were read from."""
+    weights._metadata = versions  # type: ignore[attr-defined]
 
 
 def workers_of(batches: Iterator[Any]) -> list[BaseProcess]:

@@ -40,9 +40,11 @@ _CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not i
         "metrics.label_dice": "label_dice",
         "networks.out_of_memory": "out_of_memory",
         "networks.surgery.single_voxel_norm": "single_voxel_norm",
+        "safetensors_header": "safetensors_header",
         "schedules.arguments": "arguments",
         "sealed_files": "sealed_files",
         "transforms.label_maps": "label_maps",
+        "weight_files": "weight_files",
     }
 )
 
