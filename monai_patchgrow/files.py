@@ -145,17 +145,23 @@ def put_in_place(temporary: Path, path: Path) -> None:
     """Rename a finished file to `path`, once its bytes are on the disk: not even a power cut leaves half of it."""
     _sync(temporary)
     os.replace(temporary, path)
-    _sync(path.parent)
+    _sync_names(path.parent)
 
 
 def remove_whole(path: Path) -> None:
     """Delete a file, if it is there, before anything that is done after: a power cut doesn't bring it back."""
     path.unlink(missing_ok=True)
-    _sync(path.parent)
+    _sync_names(path.parent)
+
+
+def _sync_names(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the file system can tell."""
+    with suppress(OSError):  # network file systems may not, and folders may be closed to readers
+        _sync(folder)
 
 
 def _sync(path: Path) -> None:
-    """Wait until the bytes of a file, or the names in a folder, are on the disk."""
+    """Wait until the bytes of a file are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -24,15 +24,16 @@ SEAL = f"{OURS}sha256"
 BLANK_SEAL = "0" * 64
 """What stands there until the file is sealed."""
 
+CHANGED = "its bytes are not those that were written (SHA-256)"
+"""What is said of a file that its seal doesn't fit; it stands behind the file's name."""
+
 _IN_HEADER = re.compile(rb'"%b":"([0-9a-f]{64})"' % SEAL.encode())  # quotes within a text have a backslash
-_HEADER_LENGTH, _LONGEST_HEADER = 8, 16 << 20  # bytes
+_HEADER_LENGTH, _LONGEST_HEADER = 8, 16 << 20  # bytes; of a safetensors file
 _MARK = b"sha256:"
 _COMMENT = len(_MARK) + 64
 _END = 22  # bytes of a zip's end record without its comment
 _END_SIGNATURE = b"PK\x05\x06"
 _LENGTH = 2  # its last bytes: how long the comment is
-CHANGED = "its bytes are not those that were written (SHA-256)"
-"""What is said of a file that its seal doesn't fit; it stands behind the file's name."""
 
 
 class _Seal(NamedTuple):

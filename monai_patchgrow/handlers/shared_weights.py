@@ -65,6 +65,13 @@ def share_weights(path: str | Path) -> Path:
     Raises:
         ValueError: they can't be read, are NaN or infinite, or something else than tensors.
         OSError: the file can't be written.
+
+    >>> import tempfile
+    >>> import torch
+    >>> path = Path(tempfile.mkdtemp()) / "model.pt"
+    >>> torch.save({"weight": torch.ones(2)}, path)
+    >>> share_weights(path).name
+    'model.safetensors'
     """
     path = Path(path)
     weights = load_checkpoint(path)

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import errno
 import itertools
 import os
 import stat
@@ -85,6 +86,16 @@ def calls(monkeypatch):
 def test_the_bytes_are_on_the_disk_before_the_name_is_and_that_before_the_block_ends(tmp_path, calls):
     write_whole("text", tmp_path / "a.txt")
     assert calls == ["sync 4 bytes", "rename to a.txt", "sync folder"]
+
+
+def test_a_file_system_that_syncs_no_folders_will_do(tmp_path, monkeypatch):
+    def sync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write_whole("text", tmp_path / "a.txt")
+    assert contents(tmp_path) == {"a.txt": "text"}
 
 
 def write_pair(folder, text):

@@ -12,7 +12,7 @@ from full_disk import files_up_to
 from monai_patchgrow.handlers import share_weights
 from monai_patchgrow.handlers.shared_weights import beside, keep_in_step, save_weights
 from monai_patchgrow.safetensors_header import metadata_of, read_header
-from monai_patchgrow.sealed_files import digest_of, is_sealed
+from monai_patchgrow.sealed_files import digest_of, is_sealed, seal
 from monai_patchgrow.weight_files import read_weights
 
 
@@ -62,6 +62,11 @@ def test_the_file_says_what_it_is_of(path):
     }
     assert json.loads(texts["patchgrow_module_versions"])["norm"] == {"version": 2}
     assert is_sealed(io.BytesIO(beside(path).read_bytes()))
+
+
+def test_a_file_is_sealed_once(path):
+    with pytest.raises(ValueError, match=r"model\.safetensors can't be sealed: "):
+        seal(beside(path))
 
 
 def test_the_versions_of_modules_are_read_too(path):
