@@ -32,7 +32,7 @@ def read_weights(path: str | os.PathLike[str], *, map_location: Any = "cpu") -> 
         OSError: it can't be read.
         Exception: whatever ``torch.load`` raises of a file that holds something else.
     """
-    if Path(path).suffix.lower() == SUFFIX:
+    if Path(path).suffix == SUFFIX:
         return _read_safetensors(path, map_location)
     check_seal(path)
     return torch.load(path, map_location=map_location, weights_only=True)

@@ -200,7 +200,8 @@ def test_a_second_run_sets_the_first_one_aside(trained, phantom_task, tmp_path):
             **overrides,
         )
     kept = {path.name for path in (tmp_path / "models").iterdir()} | {path.name for path in tmp_path.iterdir()}
-    assert {"last.pt", "last.1.pt", "model.pt", "model.1.pt", "model.1.safetensors", "history.1.jsonl"} <= kept
+    weights = {"last.pt", "last.1.pt", "model.pt", "model.1.pt", "model.1.safetensors"}
+    assert {*weights, "history.1.jsonl", "tensorboard.1"} <= kept
 
 
 @pytest.mark.slow

@@ -79,6 +79,11 @@ def test_the_same_weights_make_the_same_file(path, tmp_path):
         assert beside(tmp_path / f"{number}.pt").read_bytes() == beside(path).read_bytes()
 
 
+def test_what_is_shared_afterwards_is_the_same_file(path):
+    before = beside(path).read_bytes()
+    assert share_weights(path).read_bytes() == before
+
+
 def test_a_full_disk_leaves_both_old_files(path):
     before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
     large = {"weight": torch.zeros(99_999)}
