@@ -14,10 +14,13 @@ from monai_patchgrow.internals.torch import set_module_versions
 from monai_patchgrow.safetensors_header import SUFFIX, metadata_of, read_header
 from monai_patchgrow.sealed_files import CHANGED, OURS, check_seal, is_sealed
 
-__all__ = ["MODULE_VERSIONS", "check_safetensors", "read_weights"]
+__all__ = ["MODULE_VERSIONS", "OTHER_NAMES", "check_safetensors", "read_weights"]
 
 MODULE_VERSIONS = f"{OURS}module_versions"
 """Name of the text of a safetensors file that holds what torch saves beside the tensors of a state_dict, as JSON."""
+
+OTHER_NAMES = f"{OURS}other_names"
+"""Name of the text that holds further names of weights, each with the name that stands in the file, as JSON."""
 
 
 def read_weights(path: str | os.PathLike[str], *, map_location: Any = "cpu") -> Any:
@@ -63,6 +66,8 @@ def _read_safetensors(path: str | os.PathLike[str], map_location: Any) -> Ordere
         weights = OrderedDict(load_file(path, device=str(map_location)))
     except SafetensorError as error:
         raise ValueError(f"its tensors can't be read ({error})") from None
+    if OTHER_NAMES in texts:
+        weights.update({name: weights[stored] for name, stored in json.loads(texts[OTHER_NAMES]).items()})
     if MODULE_VERSIONS in texts:
         set_module_versions(weights, json.loads(texts[MODULE_VERSIONS]))
     return weights

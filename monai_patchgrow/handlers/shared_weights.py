@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from monai_patchgrow.data.whole_files import load_checkpoint, save_sealed
@@ -17,7 +18,7 @@ from monai_patchgrow.handlers.finite_output import count_odd_weights
 from monai_patchgrow.internals.torch import module_versions
 from monai_patchgrow.safetensors_header import SUFFIX, sort_metadata
 from monai_patchgrow.sealed_files import BLANK_SEAL, OURS, SEAL, digest_of, seal
-from monai_patchgrow.weight_files import MODULE_VERSIONS, check_safetensors
+from monai_patchgrow.weight_files import MODULE_VERSIONS, OTHER_NAMES, check_safetensors
 
 __all__ = ["beside", "keep_in_step", "save_weights", "share_weights"]
 
@@ -114,25 +115,33 @@ def _as_safetensors(weights: Mapping[str, Any], path: Path) -> bytes:
         raise ValueError(f"safetensors hold tensors alone, and {others[0]} is none")
     with path.open("rb") as stream:
         digest = digest_of(stream)
-    versions = json.dumps(module_versions(weights))
-    texts = {"format": "pt", _FORMAT: _VERSION, _PT_DIGEST: digest, MODULE_VERSIONS: versions, SEAL: BLANK_SEAL}
+    tensors, names = _apart(weights)
+    texts = {
+        "format": "pt",
+        _FORMAT: _VERSION,
+        _PT_DIGEST: digest,
+        MODULE_VERSIONS: json.dumps(module_versions(weights)),
+        OTHER_NAMES: json.dumps(names),
+        SEAL: BLANK_SEAL,
+    }
     try:
-        return safetensors.torch.save(_apart(weights), texts)
+        return safetensors.torch.save(tensors, texts)
     except KeyError as error:
         raise ValueError(f"safetensors hold no {error}") from None
 
 
-def _apart(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, each in memory of its own: safetensors refuse such as share it."""
-    found: dict[str, Tensor] = {}
-    places: set[int] = set()
+def _apart(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors on the CPU, each once and in memory of its own, as safetensors wants them; and their other names."""
+    apart: dict[str, Tensor] = {}
+    names: dict[str, str] = {}
+    first: dict[tuple[Any, ...], str] = {}
     for name, tensor in weights.items():
-        own = tensor.detach().cpu().contiguous()
-        if own.untyped_storage().data_ptr() in places:
-            own = own.clone()
-        places.add(own.untyped_storage().data_ptr())
-        found[name] = own
-    return found
+        place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        if tensor.numel() and first.setdefault(place, name) != name:
+            names[name] = first[place]
+        else:
+            apart[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    return apart, names
 
 
 def _write(content: bytes, path: Path) -> None:

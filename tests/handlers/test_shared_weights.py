@@ -49,8 +49,22 @@ def digest(path):
 
 
 def test_both_files_hold_the_weights(path):
-    assert equal(safetensors.torch.load_file(beside(path)), read_weights(path))
+    assert equal(read_weights(beside(path)), read_weights(path))
     Tied(2.0).load_state_dict(read_weights(beside(path)))
+
+
+def test_a_tied_weight_stands_in_the_file_once(path):
+    assert "second.weight" not in safetensors.torch.load_file(beside(path))
+    network = Tied(2.0)
+    assert safetensors.torch.load_model(network, beside(path)) == (set(), [])
+    assert network.second.weight[0, 0].item() == 1.0
+
+
+def test_parts_of_one_tensor_are_stored_apart(path):
+    whole = torch.arange(6.0)
+    save_weights({"whole": whole, "first": whole[:3], "last": whole[3:], "again": whole[:3]}, path)
+    assert read_weights(beside(path))["last"].tolist() == [3.0, 4.0, 5.0]
+    assert sorted(safetensors.torch.load_file(beside(path))) == ["first", "last", "whole"]
 
 
 def test_the_file_says_what_it_is_of(path):
