@@ -124,6 +124,14 @@ def targets(folder: Path) -> list[Target]:
         Target("last.pt, resumed from", segmented / "last.pt", load_checkpoint),
         Target("model.pt of a classification", classified / "model.pt", loaded(load_weights, into_classification)),
         Target("model.pt of a segmentation", segmented / "model.pt", loaded(script, into_segmentation)),
+        Target(
+            "model.safetensors of a classification",
+            classified / "model.safetensors",
+            loaded(load_weights, into_classification),
+        ),
+        Target(
+            "model.safetensors of a segmentation", segmented / "model.safetensors", loaded(script, into_segmentation)
+        ),
         Target("preprocessed case", next((folder / "case").iterdir()), cases),
     ]
 

@@ -29,6 +29,7 @@ NAMED = {
     "half of a checkpoint from within an epoch is written": None,
     "between the renames of a checkpoint": None,
     "half of model.pt is written": None,
+    "model.pt is new, and model.safetensors not yet": None,
     CASE_WRITTEN: HIPPOCAMPUS,
     "a new stage begins": None,
     "in a validation": None,
@@ -63,6 +64,8 @@ def train(
         _break_saving(_SAVED[moment], kill)
     if moment == "between the renames of a checkpoint":
         _break_replacing(kill)
+    if moment == "model.pt is new, and model.safetensors not yet":
+        _break_pair(kill)
     workflow = run.workflow(output, resume="auto", checkpoint_minutes=CHECKPOINT_MINUTES, **folders)
     workflow.initialize()
     _attach(workflow.parser.get_parsed_content("train#trainer"), moment, kill)
@@ -128,6 +131,17 @@ def _break_replacing(kill: _Kill) -> None:
         return moved
 
     Path.replace = replace_and_die  # type: ignore[assignment,method-assign]
+
+
+def _break_pair(kill: _Kill) -> None:
+    replace = os.replace
+
+    def replace_and_die(old: Path, new: Path) -> None:
+        replace(old, new)
+        if Path(new).name == "model.pt":
+            kill()
+
+    os.replace = replace_and_die  # type: ignore[assignment]
 
 
 def _attach(trainer: Any, moment: str | None, kill: _Kill) -> None:

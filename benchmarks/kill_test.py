@@ -201,7 +201,7 @@ def _report(trials: list[dict[str, Any]]) -> list[str]:
     lines = [
         f"{_count(good)} of {_count(trials)} kills, in {len(good)} of {len(trials)} trainings, left a run that ended "
         "on the same bits as an unbroken one: network, optimiser, scheduler, best metric, every handler's state, "
-        "model.pt, history.jsonl without its times, TensorBoard's curves (each step once).",
+        "model.pt, model.safetensors, history.jsonl without its times, TensorBoard's curves (each step once).",
         "",
         f"Lost are the seconds since the last checkpoint: {sum(lost) / len(lost):.1f} s a kill on average, "
         f"{max(lost):.1f} s at most, of trainings of seconds with a checkpoint every {60 * CHECKPOINT_MINUTES:.1f} s.",

@@ -154,6 +154,7 @@ def state_of(output: Path) -> dict[str, str]:
     parts = {
         **last,
         "model.pt": torch.load(output / "models" / "model.pt", weights_only=True),
+        "model.safetensors": (output / "models" / "model.safetensors").read_bytes().hex(),
         "history.jsonl": history,
         "TensorBoard": curves(output / "tensorboard"),
     }

@@ -17,9 +17,11 @@ __all__ = [
     "clear_stale",
     "named_in_errors",
     "put_in_place",
+    "remove_whole",
     "temporaries_of",
     "whole_file",
     "whole_folder",
+    "whole_pair",
     "write_whole",
 ]
 
@@ -41,13 +43,50 @@ def whole_file(path: Path) -> Iterator[Path]:
     >>> [path.name for path in folder.iterdir()]
     ['table.csv']
     """
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:_DIGITS]}{_TEMPORARY}")
+    temporary = _temporary_beside(path)
     try:
         with named_in_errors(path):
             yield temporary
             put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_pair(path: Path, twin: Path) -> Iterator[tuple[Path, Path]]:
+    """Give temporary files for two that say the same, in one folder; what the block wrote there takes their places.
+
+    A process that is killed, wherever in this, leaves both old files, both new ones, or `path` alone: the old twin is
+    deleted before `path` is replaced, and the new one put in its place after. A block that fails leaves both old ones;
+    one that writes no twin leaves none.
+
+    Raises:
+        OSError: of the block, or of putting a file in place; it names `path`.
+
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with whole_pair(folder / "table.csv", folder / "table.json") as (csv, json):
+    ...     _ = csv.write_text("image,grade"), json.write_text("{}")
+    >>> sorted(path.name for path in folder.iterdir())
+    ['table.csv', 'table.json']
+    """
+    temporary, temporary_twin = _temporary_beside(path), _temporary_beside(twin)
+    try:
+        with named_in_errors(path):
+            yield temporary, temporary_twin
+            has_twin = temporary_twin.exists()
+            for file in (temporary, temporary_twin)[: 1 + has_twin]:
+                _sync(file)  # what takes long, before the moment in which there is no twin
+            remove_whole(twin)
+            put_in_place(temporary, path)
+            if has_twin:
+                put_in_place(temporary_twin, twin)
+    finally:
+        temporary.unlink(missing_ok=True)
+        temporary_twin.unlink(missing_ok=True)
+
+
+def _temporary_beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex[:_DIGITS]}{_TEMPORARY}")
 
 
 @contextmanager
@@ -104,12 +143,30 @@ def clear_stale(paths: Iterable[Path], *, older_than: float) -> None:
 
 def put_in_place(temporary: Path, path: Path) -> None:
     """Rename a finished file to `path`, once its bytes are on the disk: not even a power cut leaves half of it."""
-    descriptor = os.open(temporary, os.O_RDONLY)
+    _sync(temporary)
+    os.replace(temporary, path)
+    _sync_names(path.parent)
+
+
+def remove_whole(path: Path) -> None:
+    """Delete a file, if it is there, before anything that is done after: a power cut doesn't bring it back."""
+    path.unlink(missing_ok=True)
+    _sync_names(path.parent)
+
+
+def _sync_names(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the file system can tell."""
+    with suppress(OSError):  # network file systems may not, and folders may be closed to readers
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    """Wait until the bytes of a file are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    os.replace(temporary, path)
 
 
 def write_whole(text: str, path: Path) -> None:

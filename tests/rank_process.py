@@ -108,7 +108,7 @@ def make_trainer(output, *, batch_dice, curriculum, validation_cases, volumes, b
     scheduler = torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=EPOCHS, power=0.9)
     evaluator = make_evaluator(network, make_cases(validation_cases, seed=1), output)
     objects = {"network": network, "optimizer": optimizer, "lr_scheduler": scheduler}
-    outputs = [output / "model.pt", output / "history.jsonl", output / "tensorboard"]
+    outputs = [output / "model.safetensors", output / "model.pt", output / "history.jsonl", output / "tensorboard"]
     dice_ce = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=batch_dice)
     return SupervisedTrainer(
         device="cpu",

@@ -138,6 +138,7 @@ def test_only_the_first_rank_writes(runs):
         "last.previous.pt",
         "last.pt",
         "model.pt",
+        "model.safetensors",
         "result0.json",
         "result1.json",
         "stderr0.txt",

@@ -163,7 +163,8 @@ class SegmentationSettings:
     @property
     def outputs(self) -> list[str]:
         """Files and folders that a run writes beside its checkpoint."""
-        return [f"{self.ckpt_dir}/model.pt", f"{self.output_dir}/history.jsonl", f"{self.output_dir}/tensorboard"]
+        weights = [f"{self.ckpt_dir}/model{suffix}" for suffix in (".safetensors", ".pt")]
+        return [*weights, f"{self.output_dir}/history.jsonl", f"{self.output_dir}/tensorboard"]
 
     def __str__(self) -> str:
         return "\n".join(f"{field.name:25} {getattr(self, field.name)}" for field in fields(self))

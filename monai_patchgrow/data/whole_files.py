@@ -1,8 +1,7 @@
-"""How a run writes and reads its weights, whole and sealed, and sets aside what an earlier run left."""
+"""How a run writes and reads its checkpoints, whole and sealed, and sets aside what an earlier run left."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 import torch
 
 from monai_patchgrow.files import whole_file
-from monai_patchgrow.sealed_files import check_seal, seal
+from monai_patchgrow.sealed_files import seal
+from monai_patchgrow.weight_files import read_weights
 
-__all__ = ["DamagedCheckpoint", "load_checkpoint", "load_whole", "save_sealed", "save_whole", "set_aside"]
+__all__ = ["DamagedCheckpoint", "load_checkpoint", "save_sealed", "save_whole", "set_aside"]
 
 
 def save_whole(content: Mapping[str, Any], path: Path, *, previous: Path | None = None) -> None:
@@ -50,21 +50,6 @@ def save_sealed(content: Any, path: Path) -> None:
     seal(path)
 
 
-def load_whole(path: str | os.PathLike[str], *, map_location: Any = "cpu") -> Any:
-    """``torch.load`` of tensors and plain values, once the file has proved to be as it was written.
-
-    Args:
-        path: of the file.
-        map_location: device of the tensors.
-
-    Raises:
-        ValueError: the file is damaged; in words that stand behind its name.
-        Exception: whatever ``torch.load`` raises of a file that holds something else.
-    """
-    check_seal(path)
-    return torch.load(path, map_location=map_location, weights_only=True)
-
-
 class DamagedCheckpoint(ValueError):
     """A checkpoint that is missing, or can't be read."""
 
@@ -76,7 +61,7 @@ def load_checkpoint(path: Path) -> Any:
         DamagedCheckpoint: it is missing, damaged or no file of torch's; in one line.
     """
     try:
-        return load_whole(path)
+        return read_weights(path)
     except Exception as error:
         reason = str(error) if type(error) is ValueError else type(error).__name__
         raise DamagedCheckpoint(f"{path} can't be read ({reason}): delete it or resume from another") from error

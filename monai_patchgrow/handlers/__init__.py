@@ -20,6 +20,7 @@ from monai_patchgrow.handlers.progress import GrowthProgress
 from monai_patchgrow.handlers.recorded_iterations import RecordedIterations
 from monai_patchgrow.handlers.reproducibility import Reproducibility
 from monai_patchgrow.handlers.run_log import RunLog
+from monai_patchgrow.handlers.shared_weights import share_weights
 from monai_patchgrow.handlers.throughput import Throughput
 from monai_patchgrow.metrics.class_metrics import balanced_accuracy, mean_roc_auc
 from monai_patchgrow.metrics.inputs import image_scores
@@ -52,4 +53,5 @@ __all__ = [
     "balanced_accuracy",
     "image_scores",
     "mean_roc_auc",
+    "share_weights",
 ]

@@ -10,14 +10,17 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from torch import nn
 
-from monai_patchgrow.data.whole_files import save_whole
 from monai_patchgrow.handlers.finite_output import count_odd_weights
+from monai_patchgrow.handlers.shared_weights import keep_in_step, save_weights
 
 __all__ = ["BestMetric", "BestWeights", "refuse_odd_weights"]
 
 
 class BestWeights:
     """Writes a network's bare ``state_dict``, from rank 0, whenever a MONAI evaluator's key metric is the best so far.
+
+    It writes ``model.pt``, and the same weights as ``model.safetensors`` beside it, to be handed on: the two never hold
+    different weights.
 
     Which is the best a resumed run takes from the evaluator; MONAI's CheckpointSaver and Ignite's Checkpoint keep a
     best of their own, which would start anew and let the first validation replace better weights.
@@ -30,6 +33,7 @@ class BestWeights:
     def __init__(self, path: str | Path, network: nn.Module) -> None:
         self.path = Path(path)
         self.network = network
+        self._is_in_step = False
 
     def attach(self, engine: Engine) -> None:
         """Register on an evaluator."""
@@ -37,9 +41,14 @@ class BestWeights:
 
     def __call__(self, engine: Engine) -> None:
         """Write the weights if this validation was the best."""
-        if engine.state.best_metric_epoch == engine.state.epoch and idist.get_rank() == 0:
+        if idist.get_rank() > 0:
+            return
+        if engine.state.best_metric_epoch == engine.state.epoch:
             refuse_odd_weights(self.network.state_dict(), what="the network", path=self.path)
-            save_whole(self.network.state_dict(), self.path)
+            save_weights(self.network.state_dict(), self.path)
+        elif not self._is_in_step:
+            keep_in_step(self.path)  # of the run that this one goes on with
+        self._is_in_step = True
 
 
 def refuse_odd_weights(weights: Mapping[str, Any], *, what: str, path: Path | None) -> None:

@@ -200,7 +200,8 @@ def test_a_second_run_sets_the_first_one_aside(trained, phantom_task, tmp_path):
             **overrides,
         )
     kept = {path.name for path in (tmp_path / "models").iterdir()} | {path.name for path in tmp_path.iterdir()}
-    assert {"last.pt", "last.1.pt", "model.pt", "model.1.pt", "history.1.jsonl", "tensorboard.1"} <= kept
+    weights = {"last.pt", "last.1.pt", "model.pt", "model.1.pt", "model.1.safetensors"}
+    assert {*weights, "history.1.jsonl", "tensorboard.1"} <= kept
 
 
 @pytest.mark.slow
@@ -210,7 +211,7 @@ def test_evaluate_reproduces_the_training_s_dice(phantom_task, tmp_path):
     data = {"dataset_dir": str(phantom_task), "output_dir": str(output)}
     run("train.json", tmp_path, num_workers=0, **data, **{**TINY, **native, "max_epochs": 2})
     best = max(r["dice"]["mean"] for r in read_history(output / "history.jsonl") if r["dice"])
-    weights = str(output / "models" / "model.pt")
+    weights = str(output / "models" / "model.safetensors")
     run("evaluate.json", tmp_path, start=run_interpreter, ckpt_path=weights, **data, **{**NETWORK, **native})
     assert float((output / "metrics.csv").read_text().split(",")[1]) == pytest.approx(best, abs=1e-6)
 

@@ -212,8 +212,8 @@ def test_model_is_a_bare_state_dict_of_the_whole_network(trained):
 def test_evaluation_gives_the_best_metric_of_the_training(trained, tmp_path):
     bundle, output, (folder, _, _) = trained
     options = GENERATED if bundle == ULTRAMNIST else {}
-    run(bundle, "evaluate.json", dataset_dir=folder, output_dir=tmp_path, ckpt_path=output / "models" / "model.pt",
-        **options)  # fmt: skip
+    weights = output / "models" / "model.safetensors"
+    run(bundle, "evaluate.json", dataset_dir=folder, output_dir=tmp_path, ckpt_path=weights, **options)
     key = "val_kappa" if bundle == PANDA else "val_accuracy"
     metrics = dict(line.split(",") for line in (tmp_path / "metrics.csv").read_text().splitlines() if "," in line)
     best = max(record["metrics"][key] for record in read_history(output / "history.jsonl"))

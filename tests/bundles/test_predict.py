@@ -18,6 +18,8 @@ from commands import run_python
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_patchgrow.data import read_task, split_cases
+from monai_patchgrow.handlers import share_weights
+from monai_patchgrow.handlers.shared_weights import save_weights
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_segmentation_patchgrow"
 CASES, ENSEMBLE, PREDICT = (
@@ -125,13 +127,42 @@ def test_every_weight_file_becomes_a_member(tmp_path):
         assert all(torch.equal(weights[key], value) for key, value in member.network.state_dict().items())
 
 
+def test_safetensors_hold_what_model_pt_holds(tmp_path):
+    path = write_weights(tmp_path / "model.pt", 1)
+    network = config_of().get_parsed_content("network_def")
+    load_weights(network, ckpt_path=str(share_weights(path)))
+    weights = torch.load(path, weights_only=True)
+    assert all(torch.equal(weights[key], value) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
+def test_damaged_weights_get_one_line(name, tmp_path):
+    save_weights(torch.nn.Conv1d(1, 2, 1).state_dict(), tmp_path / "model.pt")
+    content = bytearray((tmp_path / name).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"^ckpt_path: .* can't be used: its bytes are not those that were written"):
+        load_weights(torch.nn.Conv1d(1, 2, 1), ckpt_path=str(tmp_path / name))
+
+
+@pytest.mark.parametrize("config", ["evaluate.json", "inference.json"])
+def test_safetensors_are_not_left_to_monai_s_loader(config):
+    handlers = "validate#handlers" if config == "evaluate.json" else "handlers"
+    parser = config_of(config, ckpt_path="model.safetensors")
+    for handler in parser[handlers]:
+        if handler["_target_"] == "CheckpointLoader":
+            parser["loader"] = handler
+    assert parser.get_parsed_content("loader") is None
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
 @pytest.mark.parametrize("content", [None, b"nonsense", {"weight": torch.zeros(3)}])
-def test_wrong_weights_get_one_line(content, tmp_path):
-    path = tmp_path / "model.pt"
+def test_wrong_weights_get_one_line(content, name, tmp_path):
+    path = tmp_path / name
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content:
-        torch.save(content, path)
+        save_weights(content, tmp_path / "model.pt")
     with pytest.raises(ValueError, match=re.escape(str(path))) as caught:
         load_weights(torch.nn.Conv1d(1, 2, 1), ckpt_path=str(path))
     assert "\n" not in str(caught.value)

@@ -1,7 +1,11 @@
 """Whole files and folders: there with all of their content, or as they were; and nobody writes them otherwise."""
 
 import ast
+import contextlib
+import errno
+import itertools
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +15,7 @@ import torch
 
 import monai_patchgrow
 from monai_patchgrow.data.whole_files import save_whole, set_aside
-from monai_patchgrow.files import put_in_place, whole_file, whole_folder, write_whole
+from monai_patchgrow.files import put_in_place, whole_file, whole_folder, whole_pair, write_whole
 
 PACKAGE = Path(monai_patchgrow.__file__).parent
 
@@ -55,13 +59,97 @@ def test_two_writers_of_one_file_don_t_share_a_temporary_file(tmp_path):
     assert contents(tmp_path) == {"a.txt": "1"}
 
 
-def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
-    calls = []
-    monkeypatch.setattr(os, "fsync", lambda descriptor: calls.append(("fsync", os.fstat(descriptor).st_size)))
-    replace = os.replace
-    monkeypatch.setattr(os, "replace", lambda *paths: (calls.append(("replace", None)), replace(*paths)))
+@pytest.fixture
+def calls(monkeypatch):
+    """What is done to the disk, in order."""
+    calls, replace, unlink = [], os.replace, Path.unlink
+
+    def sync(descriptor):
+        state = os.fstat(descriptor)
+        calls.append("sync folder" if stat.S_ISDIR(state.st_mode) else f"sync {state.st_size} bytes")
+
+    def rename(old, new):
+        replace(old, new)
+        calls.append(f"rename to {new.name}")
+
+    def delete(path, missing_ok=False):
+        if path.exists():
+            unlink(path)
+            calls.append(f"delete {path.name}")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", rename)
+    monkeypatch.setattr(Path, "unlink", delete)
+    return calls
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_is_and_that_before_the_block_ends(tmp_path, calls):
     write_whole("text", tmp_path / "a.txt")
-    assert calls == [("fsync", 4), ("replace", None)]
+    assert calls == ["sync 4 bytes", "rename to a.txt", "sync folder"]
+
+
+def test_a_file_system_that_syncs_no_folders_will_do(tmp_path, monkeypatch):
+    def sync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write_whole("text", tmp_path / "a.txt")
+    assert contents(tmp_path) == {"a.txt": "text"}
+
+
+def write_pair(folder, text):
+    with whole_pair(folder / "a.pt", folder / "a.safetensors") as (temporary, twin):
+        temporary.write_text(text), twin.write_text(text)
+
+
+def test_a_twin_is_away_while_the_other_is_replaced(tmp_path, calls):
+    write_pair(tmp_path, "old")
+    calls.clear()
+    write_pair(tmp_path, "newer")
+    order = [call for call in calls if not call.endswith("bytes")]
+    assert calls[:2] == ["sync 5 bytes"] * 2
+    assert order == [
+        "delete a.safetensors", "sync folder", "rename to a.pt", "sync folder", "rename to a.safetensors", "sync folder"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_a_pair_that_is_broken_off_anywhere_never_disagrees(tmp_path, monkeypatch, number):
+    write_pair(tmp_path, "old")
+    done = itertools.count()
+
+    def broken_off(call):
+        def step(*arguments, **options):
+            if next(done) == number:
+                raise FailureError
+            return call(*arguments, **options)
+
+        return step
+
+    with monkeypatch.context() as patched:
+        for owner, name in ((os, "fsync"), (os, "replace"), (Path, "unlink")):
+            patched.setattr(owner, name, broken_off(getattr(owner, name)))
+        with contextlib.suppress(FailureError):
+            write_pair(tmp_path, "new")
+    found = {name: text for name, text in contents(tmp_path).items() if not name.endswith(".tmp")}
+    assert "a.pt" in found
+    assert len({*found.values()}) == 1
+
+
+def test_a_pair_s_block_that_fails_leaves_both_old_ones(tmp_path):
+    write_pair(tmp_path, "old")
+    with pytest.raises(FailureError), whole_pair(tmp_path / "a.pt", tmp_path / "a.safetensors") as (temporary, twin):
+        temporary.write_text("new"), twin.write_text("half")
+        raise FailureError
+    assert contents(tmp_path) == {"a.pt": "old", "a.safetensors": "old"}
+
+
+def test_without_a_new_twin_the_old_one_goes(tmp_path):
+    write_pair(tmp_path, "old")
+    with whole_pair(tmp_path / "a.pt", tmp_path / "a.safetensors") as (temporary, _):
+        temporary.write_text("new")
+    assert contents(tmp_path) == {"a.pt": "new"}
 
 
 def test_text_is_utf_8(tmp_path):

@@ -5,6 +5,7 @@ import os
 import time
 
 import pytest
+import safetensors.torch
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
@@ -536,12 +537,12 @@ def test_refused_checkpoint_stays_as_it_is(path):
 # best weights
 
 
-def validate(dice, path):
+def validate(dice, path, *, best=-1):
     """Validate a network whose weight is the Dice, once an epoch; returns the weight on disk after each."""
     network = torch.nn.Linear(1, 1, bias=False)
     values = iter(dice)
     evaluator = Engine(lambda engine, batch: None)
-    evaluator.state.best_metric, evaluator.state.best_metric_epoch = -1, -1
+    evaluator.state.best_metric, evaluator.state.best_metric_epoch = best, -1
 
     @evaluator.on(Events.EPOCH_COMPLETED)
     def compare(engine):
@@ -567,6 +568,17 @@ def test_weights_are_written_only_when_they_are_the_best(tmp_path):
 def test_best_weights_are_a_bare_state_dict(tmp_path):
     validate([0.5], tmp_path / "models" / "model.pt")
     assert torch.nn.Linear(1, 1, bias=False).load_state_dict(load(tmp_path / "models" / "model.pt")).missing_keys == []
+
+
+def test_the_best_weights_lie_beside_in_safetensors_form(tmp_path):
+    validate([0.5, 0.25], tmp_path / "model.pt")
+    assert safetensors.torch.load_file(tmp_path / "model.safetensors")["weight"].item() == 0.5
+
+
+def test_a_resumed_run_shares_the_best_weights_of_an_earlier_version_s(tmp_path):
+    torch.save({"weight": torch.tensor([[0.75]])}, tmp_path / "model.pt")
+    validate([0.5], tmp_path / "model.pt", best=0.75)
+    assert safetensors.torch.load_file(tmp_path / "model.safetensors")["weight"].item() == 0.75
 
 
 # ranks

@@ -64,9 +64,10 @@ class Training:
         self.size, self.count = PatchSize((16, 16)), PatchCount()
         self.evaluator = self.make_evaluator()
         objects = {"network": self.network, "optimizer": self.optimizer, "scheduler": self.scheduler}
+        weights = [folder / name for name in ("model.safetensors", "model.pt")]
         self.run = ResumableRun(
             folder / "last.pt", objects, evaluator=self.evaluator, resume=resume, minutes=minutes,
-            outputs=[folder / "history.jsonl", folder / "tensorboard", folder / "model.pt"],
+            outputs=[folder / "history.jsonl", folder / "tensorboard", *weights],
         )  # fmt: skip
         self.trainer = SupervisedTrainer(
             device="cpu",
@@ -145,7 +146,9 @@ class Training:
         history = [json.loads(line) for line in (self.folder / "history.jsonl").read_text().splitlines()]
         timeless = [{name: one for name, one in line.items() if not is_time(name)} for line in history]
         model = torch.load(self.folder / "model.pt", weights_only=True)
-        return {"last": last, "throughput": throughput, "history": timeless, "model": model, "curves": self.curves()}
+        shared = (self.folder / "model.safetensors").read_bytes()
+        ended = {"last": last, "throughput": throughput, "history": timeless, "model": model, "shared": shared}
+        return {**ended, "curves": self.curves()}
 
     def curves(self):
         """Steps and values of TensorBoard's curves, as its page shows them."""

@@ -102,13 +102,11 @@ def load_weights(network: torch.nn.Module, *, ckpt_path: str | Sequence[str]) ->
         return
     if not os.path.isfile(ckpt_path):
         stop(f"ckpt_path: no weights at {ckpt_path}: train the bundle first, or give the path of its model.pt")
-    try:
-        carried("sealed_files").check_seal(ckpt_path)
-    except (ValueError, OSError) as error:
-        stop(f"ckpt_path: {ckpt_path} can't be used: {error}")
     device = next(iter(network.state_dict().values())).device
     try:
-        network.load_state_dict(torch.load(ckpt_path, map_location=device, weights_only=True))
+        network.load_state_dict(carried("weight_files").read_weights(ckpt_path, map_location=device))
+    except (ValueError, OSError) as error:
+        stop(f"ckpt_path: {ckpt_path} can't be used: {error}")
     except Exception as error:  # of many kinds: unpickling, zip, key and shape errors
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         stop(f"ckpt_path: {ckpt_path} holds no weights of this network: {' '.join(lines[:2])[:300]}")

@@ -2,8 +2,8 @@
 
 python scripts/predict.py --dataset_dir IMAGES --output_dir LABELS [--ckpt_path A.pt B.pt] [--KEY VALUE ...]
 
-It needs MONAI and nibabel, ITK and pydicom for DICOM, highdicom to write DICOM, and scipy for images of another voxel
-size than the network's.
+It needs MONAI and nibabel, ITK and pydicom for DICOM, highdicom to write DICOM, scipy for images of another voxel size
+than the network's, and safetensors for weights of that kind.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from typing import Any
 from torch import nn
 
 from monai_patchgrow.bundle.one_line import one_line_config_errors
-from monai_patchgrow.data.whole_files import load_whole
 from monai_patchgrow.handlers.finite_output import count_odd_weights
 from monai_patchgrow.networks.encoders.by_name import backbone
 from monai_patchgrow.networks.heads.by_name import classification_head
+from monai_patchgrow.weight_files import read_weights
 
 __all__ = ["build_encoder", "build_head", "load_weights"]
 
@@ -67,10 +67,12 @@ def load_weights(network: nn.Module, *, ckpt_path: str) -> None:
             )
         device = next(iter(network.state_dict().values())).device
         try:
-            network.load_state_dict(load_whole(ckpt_path, map_location=device))
+            network.load_state_dict(read_weights(ckpt_path, map_location=device))
         except OSError as error:
             raise ValueError(f"ckpt_path: {ckpt_path} can't be opened ({error.strerror})") from error
-        except Exception as error:  # of many kinds: unpickling, zip, key and shape errors
+        except ValueError as error:
+            raise ValueError(f"ckpt_path: {ckpt_path} can't be used: {' '.join(str(error).split())}") from error
+        except Exception as error:  # of many kinds: unpickling, key and shape errors
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise ValueError(
                 f"ckpt_path: {ckpt_path} holds no weights of this network: {' '.join(lines[:2])[:300]}"

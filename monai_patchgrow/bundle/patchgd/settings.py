@@ -160,7 +160,8 @@ class ClassificationSettings:
     @property
     def outputs(self) -> list[str]:
         """Files and folders that a training writes beside its checkpoint."""
-        return [f"{self.ckpt_dir}/model.pt", f"{self.output_dir}/history.jsonl", f"{self.output_dir}/tensorboard"]
+        weights = [f"{self.ckpt_dir}/model{suffix}" for suffix in (".safetensors", ".pt")]
+        return [*weights, f"{self.output_dir}/history.jsonl", f"{self.output_dir}/tensorboard"]
 
     @property
     def resumed(self) -> dict[str, Any]:

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from monai.utils import optional_import
 from torch import Tensor, nn
 
 from monai_patchgrow.internals.torch import Convolution
-from monai_patchgrow.sealed_files import check_seal
+from monai_patchgrow.weight_files import read_weights
 
 __all__ = ["PretrainedReport", "load_pretrained"]
 
@@ -59,9 +57,9 @@ def load_pretrained(
     """Load the weights of a file into a network, by their names.
 
     The file is a state_dict as ``torch.save`` writes it, also within a dictionary under "state_dict", "model" or
-    the like, or a ``.safetensors`` file where that package is installed. Prefixes that the network doesn't have, such
-    as "module." in MedicalNet's files, are left out. MONAI's ResNets have torchvision's names; MedicalNet's ResNet18
-    and 34 were made with ``shortcut_type="A"``.
+    the like, or a ``.safetensors`` file. Prefixes that the network doesn't have, such as "module." in MedicalNet's
+    files, are left out. MONAI's ResNets have torchvision's names; MedicalNet's ResNet18 and 34 were made with
+    ``shortcut_type="A"``.
 
     Where the first convolution differs in its number of input channels only, it gets the mean over the file's
     channels, scaled so that a grey image gives the same output.
@@ -126,22 +124,11 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _read_file(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        load_file, found = optional_import("safetensors.torch", name="load_file")
-        if not found:
-            raise ValueError(f"{path} needs the package safetensors: pip install safetensors")
-        safetensors_error: Any = optional_import("safetensors", name="SafetensorError")[0]
-        try:
-            return load_file(path)
-        except safetensors_error as error:
-            raise ValueError(f"{path} can't be read: it is no .safetensors file, or not the whole one") from error
     try:
-        check_seal(path)
-    except ValueError as error:
-        raise ValueError(f"{path} can't be read: {error}") from None
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return read_weights(path)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        if type(error) is ValueError:
+            raise ValueError(f"{path} can't be read: {error}") from None
         raise ValueError(f"{path} can't be read as a file of weights alone, as torch.save writes it") from error
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
+from monai_patchgrow.safetensors_header import SUFFIX, read_header
+from monai_patchgrow.sealed_files import digest_of, is_sealed
 from monai_patchgrow.tools.inspect import config_text, weights
 from monai_patchgrow.tools.inspect.archives import ZIP_ERRORS, tar_members, zip_faults, zip_members
 from monai_patchgrow.tools.inspect.code_files import code_fault, is_code
@@ -43,7 +45,7 @@ class Contents:
 
     findings: faults of single files.
     configs: that were read.
-    weights: files of weights, with their SHA-256; None: sealed in the file itself.
+    weights: files of weights, with their SHA-256; None: sealed in the file itself, or the file is a finding already.
     digests: SHA-256 that stand in texts.
     counts: of files, by kind.
     """
@@ -78,6 +80,8 @@ class Contents:
             self._binary(name, suffix, head, stream, depth)
 
     def _binary(self, name: str, suffix: str, head: bytes, stream: BinaryIO, depth: int) -> None:
+        if suffix == SUFFIX and (fault := _header_fault(stream)):
+            self._found(name, fault, "another reader may take it for something else")
         is_archive = zipfile.is_zipfile(stream)
         stream.seek(0)
         unfold = next((unfold for begin, unfold in _COMPRESSED.items() if head.startswith(begin)), None)
@@ -103,7 +107,8 @@ class Contents:
             self.digests |= weights.digests_in([stream.read(LONGEST_CONFIG)])
         if suffix in weights.SUFFIXES or is_checkpoint:
             self.counts["weights"] += 1
-            self.weights[name] = None if weights.is_sealed(stream) else weights.digest_of(stream)
+            is_told = is_sealed(stream) or (suffix == SUFFIX and _header_fault(stream) is not None)
+            self.weights[name] = None if is_told else digest_of(stream)
         elif name.lower().endswith(config_text.SUFFIXES):
             self.counts["configs"] += 1
         else:
@@ -169,6 +174,15 @@ class Contents:
 
     def _found(self, name: str, what: str, why: str) -> None:
         self.findings.append(Finding(name, "", what, why))
+
+
+def _header_fault(stream: BinaryIO) -> str | None:
+    """Why a file isn't one of tensors in safetensors' form alone."""
+    try:
+        read_header(stream)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _is_tar(head: bytes) -> bool:

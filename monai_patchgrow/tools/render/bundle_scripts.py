@@ -44,9 +44,11 @@ _CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not i
         "networks.idle_gpu": "idle_gpu",
         "networks.out_of_memory": "out_of_memory",
         "networks.surgery.single_voxel_norm": "single_voxel_norm",
+        "safetensors_header": "safetensors_header",
         "schedules.arguments": "arguments",
         "sealed_files": "sealed_files",
         "transforms.label_maps": "label_maps",
+        "weight_files": "weight_files",
     }
 )
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from monai_patchgrow.bundle.patchgd.network import build_encoder, build_head, load_weights
+from monai_patchgrow.handlers.shared_weights import save_weights
 
 ENCODER = {"in_channels": 1, "latent_dim": 8, "spatial_dims": 2}
 HEAD = {"latent_dim": 8, "num_outputs": 2, "grid_shape": None, "spatial_dims": 2}
@@ -42,6 +43,32 @@ def test_weights_of_the_network(tmp_path):
     torch.save(trained.state_dict(), tmp_path / "a.pt")
     load_weights(network, ckpt_path=str(tmp_path / "a.pt"))
     assert torch.equal(network.weight, trained.weight)
+
+
+def test_weights_of_the_network_in_safetensors_form(tmp_path):
+    trained, network = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    save_weights(trained.state_dict(), tmp_path / "model.pt")
+    load_weights(network, ckpt_path=str(tmp_path / "model.safetensors"))
+    assert torch.equal(network.weight, trained.weight)
+
+
+def test_safetensors_of_another_network(tmp_path):
+    save_weights(torch.nn.Linear(2, 4).state_dict(), tmp_path / "model.pt")
+    with pytest.raises(
+        ValueError, match=r"^ckpt_path: .*model\.safetensors holds no weights of this network: "
+    ) as caught:
+        load_weights(torch.nn.Linear(2, 3), ckpt_path=str(tmp_path / "model.safetensors"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
+def test_damaged_weights(tmp_path, name):
+    save_weights(torch.nn.Linear(2, 3).state_dict(), tmp_path / "model.pt")
+    content = bytearray((tmp_path / name).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"^ckpt_path: .*can't be used: its bytes are not those that were written"):
+        load_weights(torch.nn.Linear(2, 3), ckpt_path=str(tmp_path / name))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

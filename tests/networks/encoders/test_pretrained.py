@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -111,18 +112,16 @@ def test_a_backbone_of_the_extra_takes_the_names_of_its_own_package(tmp_path):
 
 
 def test_a_safetensors_file(tmp_path):
-    torch_files = pytest.importorskip("safetensors.torch", reason="it comes with the extra transformers")
     source, network = encoder(), encoder(seed=1)
-    torch_files.save_file(source.state_dict(), tmp_path / "model.safetensors")
+    safetensors.torch.save_file(source.state_dict(), tmp_path / "model.safetensors")
     load_pretrained(network, tmp_path / "model.safetensors")
     assert same(network, source)
 
 
 @pytest.mark.parametrize("part", [slice(-5), slice(20), slice(0)], ids=["cut off", "cut in the header", "empty"])
 def test_a_broken_safetensors_file(tmp_path, part):
-    torch_files = pytest.importorskip("safetensors.torch", reason="it comes with the extra transformers")
     path = tmp_path / "model.safetensors"
-    path.write_bytes(torch_files.save(encoder().state_dict())[part])
+    path.write_bytes(safetensors.torch.save(encoder().state_dict())[part])
     with pytest.raises(ValueError, match=r"model\.safetensors can't be read: it is no \.safetensors file") as refusal:
         load_pretrained(encoder(), path)
     assert "\n" not in str(refusal.value)

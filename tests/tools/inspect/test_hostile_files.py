@@ -16,8 +16,10 @@ import zipfile
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
+from monai_patchgrow.handlers import share_weights
 from monai_patchgrow.sealed_files import seal
 
 MODEL = "models/model.pt"
@@ -393,6 +395,68 @@ def test_sealed_weights(small_bundle):
     assert small_bundle.lines() == []
     path.write_bytes(changed(path.read_bytes(), b"sha256:", b"sha255:"))
     assert any("weights without sha256" in line for line in small_bundle.lines())
+
+
+SHARED = "models/model.safetensors"
+
+
+@pytest.fixture
+def shared(small_bundle):
+    """A sound safetensors file of ours in the bundle, and its bytes."""
+    torch.save(WEIGHTS, small_bundle.folder / "model.pt")
+    content = share_weights(small_bundle.folder / "model.pt").read_bytes()
+    (small_bundle.folder / "model.pt").unlink()
+    (small_bundle.folder / "model.safetensors").unlink()
+    small_bundle.write(SHARED, content)
+    return content
+
+
+def test_sealed_safetensors(small_bundle, shared):
+    assert small_bundle.lines() == []
+    small_bundle.write(SHARED, shared[:-1] + b"\x01")
+    (line,) = small_bundle.lines()
+    assert "weights without sha256" in line
+
+
+def test_safetensors_of_others_need_a_digest(small_bundle):
+    small_bundle.write(SHARED, safetensors.torch.save(WEIGHTS))
+    (finding,) = small_bundle.findings()
+    assert finding.why.startswith("weights without sha256")
+    small_bundle.write("docs/README.md", f"sha256 `{finding.what}`")
+    assert small_bundle.lines() == []
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda content: content[:-1], "its tensors take 23 bytes, and it has 22 for them"),
+        (lambda content: content + b"\0", "its tensors take 23 bytes, and it has 24 for them"),
+        (lambda content: content[:4], "it doesn't begin with a header"),
+        (lambda content: changed(content, b'"F32"', b'"F33"'), "has the unknown type F33"),
+        (lambda content: changed(content, b"dtype", b"dtypf"), "isn't described by data_offsets, dtype, shape"),
+    ],
+)
+def test_a_damaged_header_is_one_finding(small_bundle, shared, harm, reason):
+    small_bundle.write(SHARED, harm(shared))
+    (line,) = small_bundle.lines()
+    assert reason in line
+    assert line.endswith(": another reader may take it for something else")
+
+
+def test_a_pickle_that_is_called_safetensors(small_bundle):
+    small_bundle.write(SHARED, touch(small_bundle.mark))
+    lines = small_bundle.lines()
+    assert any("it is no .safetensors file" in line for line in lines)
+    assert any("os.system" in line for line in lines)
+
+
+def test_an_archive_behind_tensors(small_bundle):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("a/data.pkl", touch(small_bundle.mark))
+    hidden = {"a": torch.frombuffer(bytearray(archive.getvalue()), dtype=torch.uint8)}
+    small_bundle.write(SHARED, safetensors.torch.save(hidden))
+    assert any("!a/data.pkl: os.system: " in line for line in small_bundle.lines())
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -26,6 +26,8 @@ __all__ = [
     "check_input_dim",
     "compiler",
     "end_persistent_workers",
+    "module_versions",
+    "set_module_versions",
     "takes_cudnn",
     "workers_of",
 ]
@@ -62,6 +64,16 @@ def takes_cudnn(image: Tensor, kernel: Tensor) -> bool:
         [0, 0, 0],
     )  # stride, padding, dilation, transposed, more padding
     return torch._C._select_conv_backend(image, kernel, None, *places, 1).name == "Cudnn"
+
+
+def module_versions(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """What a ``state_dict()`` tells of its modules beside the tensors: by which version of their class they saved."""
+    return dict(getattr(weights, "_metadata", {}))
+
+
+def set_module_versions(weights: Mapping[str, Any], versions: Mapping[str, Any]) -> None:
+    """Let weights tell `module_versions` as those did that they were read from."""
+    weights._metadata = versions  # type: ignore[attr-defined]
 
 
 def workers_of(batches: Iterator[Any]) -> list[BaseProcess]:
