@@ -23,6 +23,7 @@ _CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not i
         "data.loading.case_spacing": "case_spacing",
         "data.loading.nifti": "nifti",
         "data.loading.orientation": "orientation",
+        "data.loading.stall_watch": "stall_watch",
         "data.size_limit": "size_limit",
         "data.tasks.decathlon": "decathlon",
         "data.tasks.faults": "faults",

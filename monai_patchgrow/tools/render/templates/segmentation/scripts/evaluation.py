@@ -127,6 +127,7 @@ def evaluate(
     postprocessing.transforms = (OnCpuWhereFull(Compose(postprocessing.transforms)),)
     trust = carried("plain_settings").parse_switch(trust_label_voxels, name="trust_label_voxels")
     dataset.transform, evaluator.inferer = _Prepared(dataset.transform, trust), _Finite(evaluator.inferer)
+    evaluator.data_loader = carried("stall_watch").WatchedLoader(evaluator.data_loader)
     left = {item["name"] for item in labelled} - {item["name"] for item in cases}
     while True:
         try:
@@ -136,6 +137,9 @@ def evaluate(
             reason = error.strerror or error
             stop(f"output_dir: the metrics can't be written ({reason}): make room there, or give another folder")
         except Exception as error:
+            if isinstance(error, RuntimeError) and str(error).startswith("DataLoader "):  # of no case, but of a worker
+                reason = str(error).rstrip(" .")
+                stop(f"num_workers: {reason}: is /dev/shm or the memory full? fewer num_workers need less")
             name = _case_of(error, evaluator)
             if name not in {item["name"] for item in dataset.data} or len(dataset) == 1 or _has_others():
                 stop(f"case {name} can't be evaluated: {reason_of(error)}")
