@@ -18,6 +18,7 @@ _CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not i
         "bundle.known_keys": "known_keys",
         "bundle.plain_settings": "plain_settings",
         "bundle.program_choice": "program_choice",
+        "bundle.run_lock": "run_lock",
         "bundle.segmentation_classes": "segmentation_classes",
         "data.errors": "errors",
         "data.loading.case_spacing": "case_spacing",
