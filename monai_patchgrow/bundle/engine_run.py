@@ -8,14 +8,20 @@ from contextlib import suppress
 from typing import Any
 
 import ignite.distributed as idist
+from ignite.engine import Engine
+from monai.engines import Evaluator
+from monai.handlers import ValidationHandler
+from torch.utils.data import DataLoader
 
 from monai_patchgrow.bundle.one_line import causes, is_command, one_line_config_errors
 from monai_patchgrow.bundle.output_folders import leave_folders
 from monai_patchgrow.bundle.ranks import part_from_ranks
 from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.data.loading.stall_watch import WatchedLoader
 from monai_patchgrow.engines.patchgd.engine import PatchGDEngine
 from monai_patchgrow.handlers.micro_batches import MEMORY_REMEDY
 from monai_patchgrow.handlers.stop_signals import RunStopped
+from monai_patchgrow.internals.ignite import attached_to
 from monai_patchgrow.networks.out_of_memory import is_out_of_memory
 
 __all__ = ["run_engine"]
@@ -38,6 +44,7 @@ def run_engine(engine: Any) -> None:
     """
     if is_command():  # before its end, which joins all workers, and would wait for one that is stopped
         multiprocessing.util.Finalize(None, _end_workers, exitpriority=0)
+    _watch_evaluators(engine)
     with one_line_config_errors():
         try:
             engine.run()
@@ -58,6 +65,15 @@ def run_engine(engine: Any) -> None:
             raise
         finally:
             leave_folders()
+
+
+def _watch_evaluators(engine: Any) -> None:
+    """Let no evaluator, also one that a trainer calls, wait without end for a worker that is stopped."""
+    handlers = attached_to(engine) if isinstance(engine, Engine) else []
+    for one in (engine, *(handler.validator for handler in handlers if isinstance(handler, ValidationHandler))):
+        # A trainer's SeededDataLoader watches its workers by itself.
+        if isinstance(one, Evaluator) and isinstance(one.data_loader, DataLoader):
+            one.data_loader = WatchedLoader(one.data_loader)
 
 
 def _end_workers() -> None:

@@ -11,16 +11,18 @@ from typing import Any, ClassVar, Literal
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
-from monai_patchgrow.data.whole_files import DamagedCheckpoint, load_checkpoint, save_whole, set_aside
+from monai_patchgrow.data.whole_files import set_aside
 from monai_patchgrow.files import clear_stale, temporaries_of
 from monai_patchgrow.handlers.best_weights import BestMetric
 from monai_patchgrow.handlers.checkpoint_content import RunState, scheduler_ahead_of_optimizer
+from monai_patchgrow.handlers.checkpoint_file import CheckpointFile
 from monai_patchgrow.handlers.closing import call_at_end
 from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.handlers.reproducibility import batches_done
 from monai_patchgrow.handlers.run_agreement import RunAgreement
 from monai_patchgrow.handlers.stop_signals import RunStopped, StopSignals
 from monai_patchgrow.handlers.write_pace import WritePace
+from monai_patchgrow.schedules.arguments import parse_int
 
 __all__ = ["ResumableRun"]
 
@@ -33,7 +35,8 @@ class ResumableRun:
     """Writes everything that a run needs to be resumed, and reads it back on request.
 
     It writes after each epoch, and within long ones every ten minutes; where that would take more than 2 % of the run's
-    time, as with epochs of seconds on a slow disk, less often. The file is replaced whole, so a run that is killed at
+    time, as with epochs of seconds on a slow disk, less often. Every so many iterations it writes where it is told to,
+    whatever that takes. The file is replaced whole, so a run that is killed at
     any time leaves a good one. On SIGTERM, SIGINT or SIGUSR1 the run ends with the iteration: it is written, and
     :class:`monai_patchgrow.handlers.stop_signals.RunStopped` ends the process with exit code 75.
 
@@ -58,12 +61,14 @@ class ResumableRun:
             ``--c`` does.
         extend: resume a run of fewer epochs too, under the plan and the learning rates of this one's.
         minutes: between two checkpoints within an epoch; None: there are none.
+        iterations: between two checkpoints, counted from the run's start, beside those by `minutes`; None: none.
 
     Raises:
-        ValueError: on start, nothing to resume, or a checkpoint that can't be read, lacks one of `objects`, or is of
-            another network, of other iterations per epoch, of other `settings`, or of another number of epochs (which
-            the stages and the learning rate depend on); one from within an epoch, of another number of ranks; one that
-            only some ranks see.
+        ValueError: `iterations` is no integer above 0, or the trainer has no Reproducibility for them; on start,
+            nothing to resume, or a checkpoint that can't be read, lacks one of `objects`, or is of another network, of
+            other iterations per epoch, of other `settings`, or of another number of epochs (which the stages and the
+            learning rate depend on); one from within an epoch, of another number of ranks; one that only some ranks
+            see.
         RunStopped: one of the signals came.
     """
 
@@ -84,6 +89,7 @@ class ResumableRun:
         resume: bool | Literal["auto"] = False,
         extend: bool = False,
         minutes: float | None = 10.0,
+        iterations: int | None = None,
     ) -> None:
         self.path = Path(path)
         self.objects = dict(objects)
@@ -92,11 +98,13 @@ class ResumableRun:
         self.settings = dict(settings or {})
         self.resume = resume
         self.minutes = minutes
+        self.iterations = None if iterations is None else parse_int(iterations, name="iterations")
         if evaluator is not None:
             self.objects["best_metric"] = BestMetric(evaluator)
         self._state = RunState(self.objects, evaluator=evaluator, settings=self.settings, extends=extend)
         self._signals = StopSignals()
-        self._pace = WritePace(minutes)
+        self._file = CheckpointFile(path)
+        self._pace = WritePace(minutes, self.iterations)
         self._at_end: dict[str, Any] | None = None  # the run as it is while an epoch's end is being handled
         self._has_unfinished_epoch = False
 
@@ -121,22 +129,23 @@ class ResumableRun:
     @property
     def previous(self) -> Path:
         """Where the checkpoint before is kept."""
-        return self.path.with_name(f"{self.path.stem}.previous{self.path.suffix}")
+        return self._file.previous
 
     def _write(self, content: Mapping[str, Any]) -> None:
         self._state.refuse_odd_weights(content, path=self.path)
         if idist.get_rank() == 0:
             with self._pace.writing():
-                save_whole(content, self.path, previous=self.previous)
+                self._file.write(content)
 
     def _complete_iteration(self, engine: Engine) -> None:
         if not hasattr(engine.state, "reproducibility"):
             return
         ends_epoch = batches_done(engine) == engine.state.epoch_length
-        wants_end, wants_write = self._agree()
-        if ends_epoch or wants_end or wants_write:
+        wants_end, is_due = self._agree()
+        writes = wants_end or self._pace.is_asked_for(engine.state.iteration) or (is_due and not ends_epoch)
+        if ends_epoch or writes:
             content = self._state.collect(engine, within_epoch=True)
-            if wants_end or not ends_epoch:
+            if writes:
                 self._write(content)
             self._at_end = content if ends_epoch else None
         if wants_end:
@@ -175,13 +184,15 @@ class ResumableRun:
         return RunStopped(f"stopped by {signal} after iteration {iteration}: {kept}")
 
     def _start(self, engine: Engine) -> None:
+        if self.iterations and not hasattr(engine.state, "reproducibility"):
+            raise ValueError("checkpoints every few iterations need a Reproducibility attached to the trainer")
         self._signals.listen()
         if not engine.has_event_handler(self._complete_epoch, Events.EPOCH_COMPLETED):
             # Registered now, behind every handler that was attached: they change what is saved.
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._complete_iteration)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._complete_epoch)
             engine.add_event_handler(Events.STARTED, self._finish_epoch)
-        self._pace = WritePace(self.minutes)
+        self._pace = WritePace(self.minutes, self.iterations)
         self._agreement = RunAgreement()
         if engine.state.iteration > 0:  # this very run, continued in its own process
             return
@@ -205,23 +216,17 @@ class ResumableRun:
 
     def _can_resume(self) -> bool:
         """Whether there is a checkpoint to resume from, as all ranks see it."""
-        exists = self.path.exists() or self.previous.exists()
-        if self.resume and idist.get_world_size() > 1:
-            seen: Any = idist.all_gather(int(exists))
-            if len(set(seen)) > 1:
-                raise ValueError(
-                    f"{self.path} is there for rank {seen.index(1)} but not for rank {seen.index(0)}: "
-                    "write to a folder that all machines share"
-                )
+        if not self.resume:
+            return False
+        exists = self._file.is_seen()
         if self.resume is True and not exists:
             raise ValueError(f"nothing to resume at {self.path}: resume=auto starts from the beginning then")
-        return bool(self.resume) and exists
+        return exists
 
     def _load(self, engine: Engine) -> None:
         path, checkpoint = self._read(engine)
         if path != self.path and idist.get_rank() == 0:
-            for kept in set_aside([self.path]).values():  # or the next checkpoint would put it in the good one's place
-                _logger.warning("the damaged checkpoint is kept as %s", kept)
+            self._file.set_damaged_aside()
         done = self._state.load(checkpoint, engine)
         self._has_unfinished_epoch = done == engine.state.epoch_length
         place = f"epoch {engine.state.epoch}" + (f" and {done} iterations" if done else "")
@@ -238,10 +243,4 @@ class ResumableRun:
 
     def _read(self, engine: Engine) -> tuple[Path, dict[str, Any]]:
         """Return the newest checkpoint that is whole, and its path."""
-        try:
-            return self.path, self._state.check(load_checkpoint(self.path), engine, path=self.path)
-        except DamagedCheckpoint as error:
-            if not self.previous.exists():
-                raise
-            _logger.warning("%s: resumes from the one before, %s", error, self.previous)
-        return self.previous, self._state.check(load_checkpoint(self.previous), engine, path=self.previous)
+        return self._file.read(lambda content, path: self._state.check(content, engine, path=path))

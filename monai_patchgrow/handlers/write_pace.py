@@ -15,16 +15,22 @@ _CREDIT_SECONDS = 5.0  # in which short runs, and the first epochs of long ones,
 class WritePace:
     """The clock of a run's writes: together they take up to 2 % of its time, and 5 seconds.
 
+    Writes that are asked for by iterations are made whatever they take; their time counts, so that others get fewer.
+
     Args:
         minutes: between two writes within an epoch; None: there are none.
+        iterations: between two writes, counted from the run's start; None: there are none.
 
-    >>> pace = WritePace(minutes=10)
+    >>> pace = WritePace(minutes=10, iterations=200)
     >>> pace.is_affordable(), pace.is_due()
     (True, False)
+    >>> [iteration for iteration in range(1, 1000) if pace.is_asked_for(iteration)]
+    [200, 400, 600, 800]
     """
 
-    def __init__(self, minutes: float | None) -> None:
+    def __init__(self, minutes: float | None, iterations: int | None = None) -> None:
         self.minutes = minutes
+        self.iterations = iterations
         self._began = self._ended = time.monotonic()
         self._spent = self._last = 0.0
 
@@ -37,6 +43,10 @@ class WritePace:
         if self.minutes is None:
             return False
         return time.monotonic() - self._ended >= 60 * self.minutes and self.is_affordable()
+
+    def is_asked_for(self, iteration: int) -> bool:
+        """Whether a write comes after this iteration, however slow the disk is."""
+        return self.iterations is not None and iteration % self.iterations == 0
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -7,12 +7,16 @@ import signal
 import time
 
 import pytest
-from ignite.engine import Engine
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.handlers import ValidationHandler
 from torch.utils.data import DataLoader
 
 from monai_patchgrow.bundle import segmentation
 from monai_patchgrow.bundle.patchgd.preflight import run_engine
 from monai_patchgrow.data import DataError
+from monai_patchgrow.data.loading import stall_watch
 
 
 class Killed:
@@ -70,3 +74,37 @@ def test_another_error_is_left_alone():
     trainer_run = type("Trainer", (), {"run": lambda self: trainer.run([0])})()
     with pytest.raises(ZeroDivisionError):
         run_engine(trainer_run)
+
+
+class Tensors:
+    """Items whose memory the main process asks a worker for."""
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return {"image": torch.ones(1, 4, 4), "label": torch.ones(1, 4, 4), "worker": os.getpid()}
+
+
+def stop_worker(engine):
+    os.kill(int(engine.state.batch["worker"]), signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("is_within_training", [True, False], ids=["validation", "evaluation"])
+def test_a_worker_that_is_stopped_ends_an_evaluator_in_one_line(monkeypatch, is_within_training):
+    monkeypatch.setattr(stall_watch, "_GRACE_SECONDS", 0.0)
+    network = torch.nn.Conv2d(1, 1, 1)
+    loader = DataLoader(Tensors(), num_workers=1, timeout=1)
+    evaluator = SupervisedEvaluator(device="cpu", val_data_loader=loader, network=network)
+    evaluator.add_event_handler(Events.GET_BATCH_COMPLETED(once=1), stop_worker)
+    trainer = SupervisedTrainer(
+        device="cpu",
+        max_epochs=1,
+        train_data_loader=DataLoader(Tensors(), batch_size=8),
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters()),
+        loss_function=torch.nn.MSELoss(),
+        train_handlers=[ValidationHandler(1, evaluator)],
+    )
+    with pytest.raises(DataError, match=r"^num_workers: DataLoader timed out after 1 seconds: is /dev/shm"):
+        run_engine(trainer if is_within_training else evaluator)

@@ -1,9 +1,11 @@
 """What evaluate.json checks, what becomes of a broken case, and that no NaN counts as background."""
 
 import json
+import multiprocessing
 import resource
 import runpy
 import shutil
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -35,6 +37,21 @@ class FillsTheDisk(Bright):
 
     def forward(self, images):
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        return super().forward(images)
+
+
+class KillsAWorker(Bright):
+    """Kills, from its first case on, the workers of the evaluation that it is made for."""
+
+    def __init__(self):
+        super().__init__()
+        self.others = multiprocessing.active_children()
+
+    def forward(self, images):
+        for worker in multiprocessing.active_children():
+            if worker not in self.others:
+                worker.kill()
+        time.sleep(0.5)  # in which torch is told of it
         return super().forward(images)
 
 
@@ -157,6 +174,16 @@ def test_a_full_disk_is_no_fault_of_a_case(phantom_task, tmp_path, caplog):
     assert told == (
         "output_dir: the metrics can't be written (File too large): make room there, or give another folder"
     )
+    assert "failed and is left out" not in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_worker_s_end_is_no_fault_of_a_case(phantom_task, tmp_path, caplog):
+    task = tmp_path / "task"
+    task.symlink_to(phantom_task)
+    told = error_of(task, fold=0, network=KillsAWorker(), num_workers=1)
+    assert told.startswith("num_workers: DataLoader worker (pid")
+    assert told.endswith("is /dev/shm or the memory full? fewer num_workers need less")
     assert "failed and is left out" not in caplog.text
 
 

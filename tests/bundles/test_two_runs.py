@@ -1,6 +1,8 @@
 """A run that would write where another one writes is refused before an image is read."""
 
 import multiprocessing
+import os
+import runpy
 import time
 from pathlib import Path
 
@@ -25,7 +27,8 @@ BUNDLE_SETTINGS = {
 def run(bundle, config, **overrides):
     kind = "train" if config == "train.json" else "infer"
     file = str(BUNDLES / bundle / "configs" / config)
-    ConfigWorkflow(file, workflow_type=kind, logging_file=False, **BUNDLE_SETTINGS[bundle], **overrides).initialize()
+    settings = {} if "ckpt_path" in overrides else BUNDLE_SETTINGS[bundle]
+    ConfigWorkflow(file, workflow_type=kind, logging_file=False, **settings, **overrides).initialize()
 
 
 def hold(folder, ready):
@@ -61,3 +64,36 @@ def test_the_second_run_is_refused(bundle, config, first, line_of, tmp_path):
     line = line_of(bundle, config, **folders)
     assert line.startswith(f"error: {tmp_path}/out: another run writes there, process {first.pid} on ")
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("config", ["evaluate.json", "inference.json"])
+def test_the_second_evaluation_or_inference_of_a_segmentation_is_refused(config, first, line_of, tmp_path):
+    (tmp_path / "model.pt").touch()
+    (tmp_path / "image.nii.gz").touch()
+    files = {"dataset_dir": str(tmp_path), "ckpt_path": str(tmp_path / "model.pt")}
+    line = line_of("hippocampus_segmentation_patchgrow", config, output_dir=str(tmp_path / "out"), **files)
+    assert line.startswith(f"error: {tmp_path}/out: another run writes there, process {first.pid} on ")
+
+
+def try_to_lock(folder, told):
+    try:
+        lock_folders(folder)
+        told.put("locked")
+    except ValueError as error:
+        told.put(str(error))
+
+
+def told_by_another(folder):
+    told = FORK.Queue()
+    process = FORK.Process(target=try_to_lock, args=(folder, told))
+    process.start()
+    line = told.get(timeout=30)
+    process.join()
+    return line
+
+
+def test_a_segmentation_s_scripts_keep_their_folder_while_they_write(tmp_path):
+    settings = runpy.run_path(str(BUNDLES / "hippocampus_segmentation_patchgrow" / "scripts" / "settings.py"))
+    with settings["writing_alone"](tmp_path):
+        assert f"another run writes there, process {os.getpid()} on " in told_by_another(tmp_path)
+    assert told_by_another(tmp_path) == "locked"

@@ -81,17 +81,50 @@ def test_a_limit_that_is_none_is_refused(monkeypatch, value):
         largest_bytes()
 
 
-def test_a_tiff_of_a_few_bytes_with_one_enormous_tile(tmp_path):
-    pytest.importorskip("tifffile", reason="needs the extra tiff")
+def write_tiff_of_one_enormous_tile(path):
     side, data = 65536, b"x\x9c\x03\x00\x00\x00\x00\x01"
     tags = [(256, 4, side), (257, 4, side), (258, 3, 8), (259, 3, 8), (262, 3, 1), (277, 3, 1)]
     tags += [(322, 4, side), (323, 4, side), (324, 4, 8), (325, 4, len(data))]
     entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
     ifd = struct.pack("<H", len(tags)) + entries + bytes(4)
-    path = tmp_path / "a.tif"
     path.write_bytes(struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + ifd)
     assert path.stat().st_size < 280
+    return path
+
+
+def test_a_tiff_of_a_few_bytes_with_one_enormous_tile(tmp_path):
+    pytest.importorskip("tifffile", reason="needs the extra tiff")
+    path = write_tiff_of_one_enormous_tile(tmp_path / "a.tif")
     source, before = open_tiles(path), memory()
     with pytest.raises(DataError, match="4 GiB of one tile in 8 bytes of the file, as in a decompression bomb"):
         source.read([(slice(0, 16), slice(0, 16))])
     assert memory() - before < 2**28
+
+
+def test_a_slide_of_a_few_bytes_with_one_enormous_tile(tmp_path):
+    pytest.importorskip("openslide", reason="needs the extra slides")
+    path = write_tiff_of_one_enormous_tile(tmp_path / "a.svs")
+    with pytest.raises(DataError, match=r"16 GiB of one tile in \d+ bytes of the file, as in a decompression bomb"):
+        open_tiles(path)
+
+
+@pytest.mark.parametrize(
+    ("side", "line"),
+    [
+        (200_000, "37.253 GiB of one chunk, more than the 16 that PATCHGROW_MAX_FILE_GIB allows"),
+        (100_000, r"9.3132 GiB of one chunk in \d+ bytes of the file, as in a decompression bomb"),
+    ],
+)
+def test_a_zarr_of_a_few_bytes_with_one_enormous_chunk(tmp_path, side, line):
+    zarr = pytest.importorskip("zarr", reason="needs the extra zarr")
+    zarr.create_array(tmp_path / "a.zarr", shape=(1, 64, 64), chunks=(1, side, side), dtype="uint8")
+    with pytest.raises(DataError, match=line):
+        open_tiles(tmp_path / "a.zarr")
+
+
+def test_a_npy_that_promises_more_than_it_holds(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((1, 9, 9), np.uint8))
+    text = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(text.replace(b"(1, 9, 9), }      ", b"(1, 90000, 9000), }"))
+    with pytest.raises(DataError, match=r"a.npy: no array that can be mapped \(mmap length is greater than file size"):
+        open_tiles(tmp_path / "a.npy")

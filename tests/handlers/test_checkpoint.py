@@ -124,6 +124,17 @@ def test_write_that_fails_half_way_leaves_a_whole_file(path, monkeypatch, epoch)
     assert names_beside(path) == ["last.previous.pt", "last.pt"][2 - epoch :]
 
 
+def test_checkpoints_by_iterations_need_a_reproducibility(path):
+    with pytest.raises(ValueError, match="every few iterations need a Reproducibility attached"):
+        Run(path, iterations=2).run()
+
+
+@pytest.mark.parametrize("iterations", [0, 1.5, "2"])
+def test_checkpoints_by_iterations_need_an_integer(path, iterations):
+    with pytest.raises(ValueError, match="iterations must be an integer of at least 1, got"):
+        Run(path, iterations=iterations)
+
+
 # resuming
 
 

@@ -54,7 +54,10 @@ def make_network(seed):
 class Training:
     """A training with everything that a bundle's has, on noise."""
 
-    def __init__(self, folder, *, seed=0, resume=False, curriculum="efficiency", workers=0, persistent=True, minutes=0):
+    def __init__(
+        self, folder, *, seed=0, resume=False, curriculum="efficiency", workers=0, persistent=True, minutes=0,
+        iterations=None,
+    ):  # fmt: skip
         self.folder, self.network = folder, make_network(seed)
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1, momentum=0.9)
         self.scheduler = torch.optim.lr_scheduler.PolynomialLR(self.optimizer, MAX_EPOCHS, power=0.9)
@@ -66,7 +69,8 @@ class Training:
         objects = {"network": self.network, "optimizer": self.optimizer, "scheduler": self.scheduler}
         weights = [folder / name for name in ("model.safetensors", "model.pt")]
         self.run = ResumableRun(
-            folder / "last.pt", objects, evaluator=self.evaluator, resume=resume, minutes=minutes,
+            folder / "last.pt", objects, evaluator=self.evaluator, resume=resume,
+            minutes=minutes, iterations=iterations,
             outputs=[folder / "history.jsonl", folder / "tensorboard", *weights],
         )  # fmt: skip
         self.trainer = SupervisedTrainer(
@@ -220,6 +224,16 @@ def test_a_run_that_was_stopped_in_a_validation_ends_on_the_same_bits(unbroken, 
     assert saved["trainer"]["iteration"] == -(-case // VALIDATION_CASES) * EPOCH_LENGTH
     assert "within_epoch" in saved
     assert equal(resume(tmp_path), unbroken())
+
+
+@pytest.mark.parametrize(
+    ("place", "kept"), [({"iteration": 5}, 4), ({"iteration": 8}, 6), ({"case": 4}, 6)], ids=["4", "6", "validation"]
+)
+def test_checkpoints_by_iterations_come_however_slow_the_disk_is(unbroken, tmp_path, monkeypatch, place, kept):
+    monkeypatch.setattr("monai_patchgrow.handlers.write_pace._CREDIT_SECONDS", -1)  # nothing else is affordable
+    Training(tmp_path, minutes=None, iterations=2).break_off(**place, how=Killed)
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["trainer"]["iteration"] == kept
+    assert equal(resume(tmp_path, iterations=2), unbroken())
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ OnCpuWhereFull, is_finite, saying_out_of_memory = (
 )
 register_readers = runpy.run_path(str(_SCRIPTS / "readers.py"))["register_readers"]
 resample_per_case = runpy.run_path(str(_SCRIPTS / "resampling.py"))["resample_per_case"]
+_SETTINGS = runpy.run_path(str(_SCRIPTS / "settings.py"))
+is_first_process, writing_alone = (_SETTINGS[name] for name in ("is_first_process", "writing_alone"))
 complain, reason_of, stop, warn = (_COMMAND[name] for name in ("complain", "reason_of", "stop", "warn"))
 
 Items = list[dict[str, Any]]
@@ -97,7 +99,7 @@ def sound_cases(
     whole = task.DecathlonTask("", tuple(channels), names, tuple(parsed))
     problems = carried("verification").find_problems(whole, trust_label_voxels=trust)
     for name, problem in problems.items():
-        if _is_first_process():
+        if is_first_process():
             complain(f"case {name} is left out: {problem}")
     sound = [case for case in cases if case["name"] not in problems]
     if not sound:
@@ -106,7 +108,13 @@ def sound_cases(
 
 
 def evaluate(
-    evaluator: Any, *, cases: Items, labelled: Items, trust_label_voxels: bool | str, postprocessing: Compose
+    evaluator: Any,
+    *,
+    cases: Items,
+    labelled: Items,
+    trust_label_voxels: bool | str,
+    postprocessing: Compose,
+    output_dir: str | os.PathLike[str],
 ) -> None:
     """Run the evaluator over the sound cases; one that fails on the way is named, and the others are evaluated again.
 
@@ -116,8 +124,10 @@ def evaluate(
         labelled: all that were asked for.
         trust_label_voxels: as `sound_cases` takes it; that a label is trusted is said.
         postprocessing: the evaluator's, of logits; changed in place to do with little memory.
+        output_dir: where the metrics are written, by no other run meanwhile.
 
     Raises:
+        ValueError: another run writes there.
         RuntimeError: a case was left out or failed; the metrics of the others are written by then. A command ends with
             exit code 1 instead.
     """
@@ -127,15 +137,28 @@ def evaluate(
     postprocessing.transforms = (OnCpuWhereFull(Compose(postprocessing.transforms)),)
     trust = carried("plain_settings").parse_switch(trust_label_voxels, name="trust_label_voxels")
     dataset.transform, evaluator.inferer = _Prepared(dataset.transform, trust), _Finite(evaluator.inferer)
+    evaluator.data_loader = carried("stall_watch").WatchedLoader(evaluator.data_loader)
     left = {item["name"] for item in labelled} - {item["name"] for item in cases}
+    with writing_alone(output_dir):
+        left |= _evaluate_sound(evaluator)
+    if left:
+        stop(f"{len(left)} of {len(labelled)} cases were not evaluated: {', '.join(sorted(left))}")
+
+
+def _evaluate_sound(evaluator: Any) -> set[str]:
+    """Run the evaluator until all of its cases that can be evaluated are; the names of the others."""
+    dataset, left = evaluator.data_loader.dataset, set[str]()
     while True:
         try:
             evaluator.run()
-            break
+            return left
         except OSError as error:  # not of a case, which comes as a _CaseError
             reason = error.strerror or error
             stop(f"output_dir: the metrics can't be written ({reason}): make room there, or give another folder")
         except Exception as error:
+            if isinstance(error, RuntimeError) and str(error).startswith("DataLoader "):  # of no case, but of a worker
+                reason = str(error).rstrip(" .")
+                stop(f"num_workers: {reason}: is /dev/shm or the memory full? fewer num_workers need less")
             name = _case_of(error, evaluator)
             if name not in {item["name"] for item in dataset.data} or len(dataset) == 1 or _has_others():
                 stop(f"case {name} can't be evaluated: {reason_of(error)}")
@@ -144,8 +167,6 @@ def evaluate(
             dataset.data = [item for item in dataset.data if item["name"] != name]
             evaluator.state.epoch_length = len(evaluator.data_loader)
             evaluator.run()  # Ignite 0.5.5 keeps what is left of a run that raised: this one finds it spent, and ends
-    if left:
-        stop(f"{len(left)} of {len(labelled)} cases were not evaluated: {', '.join(sorted(left))}")
 
 
 class _CaseError(RuntimeError):
@@ -215,7 +236,3 @@ def _case_of(error: BaseException | None, evaluator: Any) -> str:
 def _has_others() -> bool:
     """Whether other processes wait for this one's share of the metrics."""
     return torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
-
-
-def _is_first_process() -> bool:
-    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0

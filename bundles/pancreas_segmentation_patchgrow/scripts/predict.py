@@ -40,6 +40,7 @@ OnCpuWhereFull, is_finite, saying_out_of_memory = (
 )
 register_readers = runpy.run_path(str(_SCRIPTS / "readers.py"))["register_readers"]
 resample_per_case = runpy.run_path(str(_SCRIPTS / "resampling.py"))["resample_per_case"]
+writing_alone = runpy.run_path(str(_SCRIPTS / "settings.py"))["writing_alone"]
 _LOGGER = logging.getLogger("predict")
 
 
@@ -77,7 +78,7 @@ def predict(
 
     Raises:
         RuntimeError: cases failed; all others are written by then. A command ends with exit code 1 instead.
-        ValueError: as `check_output` and `check_format`.
+        ValueError: as `check_output` and `check_format`; another run writes to the folder.
     """
     check_output(items, output_dir)
     check_format(items, output_format, output_dir)
@@ -87,18 +88,19 @@ def predict(
     save_free = Compose([step for step in postprocessing.transforms if not isinstance(step, SaveImaged)])
     mixed = {"enabled": amp, **(amp_kwargs or {})}
     targets, failed = [], []
-    for number, item in enumerate(items, 1):
-        start = time.perf_counter()
-        try:
-            predicted = _predict_case(item, network, inferer, preprocessing, save_free, torch.device(device), mixed)
-            targets.append(write(predicted, item, Path(output_dir), output_format, labels or {}))
-        except Exception as error:
-            failed.append(item["name"])
-            earlier = target_of(item, output_dir, output_format)
-            left = f"; {earlier} is an earlier run's" if earlier.exists() else ""
-            complain(f"case {item['name']} failed and is skipped: {_reason(error, item)}{left}")
-        else:
-            _LOGGER.info("%d/%d %s: %.1f s", number, len(items), targets[-1], time.perf_counter() - start)
+    with writing_alone(output_dir):
+        for number, item in enumerate(items, 1):
+            start = time.perf_counter()
+            try:
+                predicted = _predict_case(item, network, inferer, preprocessing, save_free, torch.device(device), mixed)
+                targets.append(write(predicted, item, Path(output_dir), output_format, labels or {}))
+            except Exception as error:
+                failed.append(item["name"])
+                earlier = target_of(item, output_dir, output_format)
+                left = f"; {earlier} is an earlier run's" if earlier.exists() else ""
+                complain(f"case {item['name']} failed and is skipped: {_reason(error, item)}{left}")
+            else:
+                _LOGGER.info("%d/%d %s: %.1f s", number, len(items), targets[-1], time.perf_counter() - start)
     if failed:
         message = f"{len(failed)} of {len(items)} cases failed: {', '.join(failed)}"
         raise SystemExit(f"error: {message}") if is_command() else RuntimeError(message)

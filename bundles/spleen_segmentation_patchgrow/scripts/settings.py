@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import runpy
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
 
-__all__ = ["check_settings", "check_writable"]
+__all__ = ["check_settings", "check_writable", "is_first_process", "writing_alone"]
 
 _SCRIPTS = Path(__file__).parent
 _COMMAND = runpy.run_path(str(_SCRIPTS / "command.py"))
@@ -57,16 +58,45 @@ def check_settings(callers: Iterable[object]) -> None:
 
 
 def check_writable(output_dir: str | os.PathLike[str]) -> None:
-    """Make the folder, and try whether a file can be written to it.
+    """Make the folder, and try whether a file can be written to it, and no other run writes there.
 
     Raises:
-        ValueError: it can't.
+        ValueError: it can't, or one does.
     """
     try:
         Path(output_dir).mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=output_dir).close()
     except OSError as error:
         stop(f"output_dir: can't write to {output_dir} ({error.strerror}): give another folder")
+    if is_first_process():
+        try:
+            carried("run_lock").check_unlocked(output_dir)
+        except ValueError as error:
+            stop(str(error))
+
+
+@contextmanager
+def writing_alone(output_dir: str | os.PathLike[str]) -> Iterator[None]:
+    """A block in which no other run may write to the folder; the first of several processes keeps it for all.
+
+    Raises:
+        ValueError: another run has it; names its process, host and start.
+    """
+    lock = carried("run_lock")
+    if is_first_process():
+        try:
+            lock.lock_folders(output_dir)
+        except ValueError as error:
+            stop(str(error))
+    try:
+        yield
+    finally:
+        lock.unlock_folders()
+
+
+def is_first_process() -> bool:
+    """Whether this is the only process of a run, or the first of several."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0
 
 
 def _warn_of_device(parser: Any) -> None:

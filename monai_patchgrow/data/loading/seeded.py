@@ -18,9 +18,9 @@ from torch.utils.data import Dataset
 from monai_patchgrow.data.loading.carried_draw import carried, carry_draws, without_draw
 from monai_patchgrow.data.loading.rank_share import slice_of_rank
 from monai_patchgrow.data.loading.seeded_sampler import SeededSampler, mix_seed
-from monai_patchgrow.data.loading.stall_watch import StallWatch
+from monai_patchgrow.data.loading.stall_watch import watched
 from monai_patchgrow.data.loading.worker_signals import outlive_signals
-from monai_patchgrow.internals.torch import end_persistent_workers, workers_of
+from monai_patchgrow.internals.torch import end_persistent_workers
 from monai_patchgrow.schedules.sample import SampleDraw, SamplePlan
 from monai_patchgrow.state.patch_size import PatchCount, PatchSize, held_at
 
@@ -28,8 +28,6 @@ __all__ = ["WORKER_TIMEOUT", "SeededDataLoader", "SeededSampler", "mix_seed"]
 
 WORKER_TIMEOUT = 1800
 """Seconds without a batch after which a loader gives its workers up: one without shared memory waits for ever."""
-
-_END = object()
 
 
 class SeededDataLoader(DataLoader):
@@ -99,16 +97,7 @@ class SeededDataLoader(DataLoader):
 
     def _count_round(self, batches: Iterator[Any]) -> Iterator[Any]:
         # Counted by what the trainer took, not by what workers drew ahead: rounds that are dropped don't count.
-        watch = StallWatch(workers_of(batches), seconds=self.timeout)
-        try:
-            while True:
-                with watch.waiting():
-                    batch = next(batches, _END)
-                if batch is _END:
-                    break
-                yield batch
-        finally:
-            watch.close()
+        yield from watched(batches, seconds=self.timeout)
         self.sampler.finish_round()
 
     def set_epoch(self, epoch: int, *, seed: int | None = None, first_batch: int = 1) -> None:

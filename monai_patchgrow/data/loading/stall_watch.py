@@ -9,8 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from typing import Any
 
-__all__ = ["StallWatch"]
+from torch.utils.data import DataLoader
+
+from monai_patchgrow.internals.torch import workers_of
+
+__all__ = ["StallWatch", "WatchedLoader", "watched"]
 
 _logger = logging.getLogger(__name__)
 
@@ -18,6 +23,8 @@ _GRACE_SECONDS = 5.0  # for torch's own timeout, which comes first where it come
 _NOTICE_SECONDS = 0.1  # for the system to tell of it
 _OF_WORKER = "Caught "  # begins the message of an error that a data set raised in a worker
 _OF_TORCH = "DataLoader worker"  # of one that tells of a worker's end
+_TIMED_OUT = "DataLoader timed out"  # of one that tells of torch's own timeout
+_END = object()
 
 
 class StallWatch:
@@ -55,7 +62,9 @@ class StallWatch:
             if self._has_killed:
                 self._await_an_end()
                 raise RuntimeError(f"DataLoader timed out after {self.seconds:g} seconds") from error
-            if str(error).startswith(_OF_TORCH):
+            if str(error).startswith(_TIMED_OUT):  # or the end of the process would wait for one that is stopped
+                self._kill()
+            if str(error).startswith((_OF_TORCH, _TIMED_OUT)):
                 self._await_an_end()
             if isinstance(error, RuntimeError) or str(error).startswith(_OF_WORKER) or not self.workers:
                 raise
@@ -81,6 +90,56 @@ class StallWatch:
             if since is not None and time.monotonic() - since > self.seconds:
                 _logger.error("workers handed out nothing for %.0f s: they are killed", self.seconds)
                 self._has_killed = True
-                for worker in self.workers:
-                    worker.kill()
+                self._kill()
                 return
+
+    def _kill(self) -> None:
+        for worker in self.workers:
+            worker.kill()
+
+
+def watched(batches: Iterator[Any], *, seconds: float) -> Iterator[Any]:
+    """The batches of a loader's iterator, whose workers are watched while they are waited for.
+
+    Args:
+        batches: the iterator.
+        seconds: that a wait may take; 0: without end.
+
+    Raises:
+        RuntimeError: see :class:`StallWatch`.
+    """
+    watch = StallWatch(workers_of(batches), seconds=seconds)
+    try:
+        while True:
+            with watch.waiting():
+                batch = next(batches, _END)
+            if batch is _END:
+                return
+            yield batch
+    finally:
+        watch.close()
+
+
+class WatchedLoader:
+    """A loader as it is, but that its workers are watched while its batches are waited for.
+
+    Args:
+        loader: torch's, or one of its kind; its ``timeout`` is what a wait may take.
+
+    >>> loader = WatchedLoader(DataLoader([1, 2, 3], batch_size=2))
+    >>> len(loader), [batch.tolist() for batch in loader], loader.batch_size
+    (2, [[1, 2], [3]], 2)
+    """
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        """The batches of one round."""
+        return watched(iter(self._loader), seconds=self._loader.timeout)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_patchgrow.data.size_limit import check_size
 from monai_patchgrow.data.tiles.cells import Cell, format_cell, overlap, parse_cells, parse_padding
 from monai_patchgrow.data.tiles.file import FileTiles, import_reader, reason_of
 from monai_patchgrow.data.tiles.finite import IN_MEMORY, check_finite
@@ -137,7 +139,8 @@ class ZarrTiles(_StoredArray):
         padding: the value of voxels beyond the border.
 
     Raises:
-        DataError: no such folder or level, or a chunk that can't be decoded.
+        DataError: no such folder or level, chunks that are larger than `PATCHGROW_MAX_FILE_GIB` allows, or one that
+            can't be decoded.
         ValueError: zarr isn't installed.
     """
 
@@ -156,6 +159,15 @@ class ZarrTiles(_StoredArray):
             raise self._error(f"no level {self.level}; the finest is 0") from None
         except Exception as error:  # of many types: it depends on what is broken
             raise self._error(reason_of(error, otherwise="no zarr")) from None
+
+    def _describe(self, handle: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        shape, dtype = super()._describe(handle)
+        # A chunk is decoded as a whole, also where it is larger than the image.
+        check_size(self.path, math.prod(handle.chunks) * dtype.itemsize, stored=self._stored_bytes, what="one chunk")
+        return shape, dtype
+
+    def _stored_bytes(self) -> int:
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
     def _load(self, handle: Any, key: list[slice], place: str) -> NDArray[Any]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.data.size_limit import check_size
 from monai_patchgrow.data.tiles.cells import format_cell, overlap
 from monai_patchgrow.data.tiles.file import FileTiles, import_reader
 
@@ -33,7 +35,8 @@ class SlideTiles(FileTiles):
         num_levels: of the slide's pyramid.
 
     Raises:
-        DataError: no such file or level, no slide, or (when reading) a part that can't be decoded.
+        DataError: no such file or level, no slide, tiles that are larger than `PATCHGROW_MAX_FILE_GIB` allows, or (when
+            reading) a part that can't be decoded.
         ValueError: openslide isn't installed.
     """
 
@@ -54,6 +57,9 @@ class SlideTiles(FileTiles):
         return slide
 
     def _describe(self, handle: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        sides = [handle.properties.get(f"openslide.level[{self.level}].tile-{side}", 0) for side in ("height", "width")]
+        # A tile is decoded as a whole, to four bytes a pixel.
+        check_size(self.path, 4 * math.prod(map(int, sides)), stored=os.path.getsize(self.path), what="one tile")
         columns, rows = handle.level_dimensions[self.level]
         return (_CHANNELS, rows, columns), np.dtype(np.uint8)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from monai.data import decollate_batch
@@ -15,6 +15,7 @@ from monai.engines.workflow import Workflow
 from torch import Tensor, nn
 
 from monai_patchgrow.engines.patchgd.batches import decollate, leave_images
+from monai_patchgrow.engines.patchgd.chunk_fit import ChunkFit
 from monai_patchgrow.engines.patchgd.events import EVENT_COUNTERS, PatchGDEvents
 from monai_patchgrow.engines.patchgd.images import ImageBatch
 from monai_patchgrow.engines.patchgd.model import PatchModel
@@ -46,6 +47,7 @@ class PatchGDEngine(Workflow):
     """
 
     network: Any
+    patches_at_a_time: ClassVar[int | None] = None  # where nobody says how many: as many as a chunk holds
 
     def __init__(
         self,
@@ -68,6 +70,12 @@ class PatchGDEngine(Workflow):
         self.encoding = PatchEncoding(chunk_size=chunk_size, normalise=normalise, skip_background=skip_background)
         whole = join_network(network, encoder, head)
         super().__init__(**parse_options({**options, "network": whole}, engine=type(self)))
+        self.chunk_fit = ChunkFit(chunk_size or self.patches_at_a_time, patch_size)
+        self.chunk_fit.attach(self)
+
+    def clear_pass(self) -> None:
+        """Give up what a pass has left that broke off."""
+        self.state.latent = None
 
     def _register_decollate(self) -> None:
         """MONAI's decollation, also where the images are tile sources."""

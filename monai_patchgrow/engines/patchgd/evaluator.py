@@ -79,22 +79,30 @@ class PatchGDEvaluator(PatchGDEngine, SupervisedEvaluator):
 
     Args:
         patch_size, network, encoder, head, stride, padding, allow_smaller, prefetch, chunk_size, normalise,
-            skip_background: see :class:`PatchGDEngine`; `chunk_size` is 64 by default.
+            skip_background: see :class:`PatchGDEngine`; `chunk_size` is 64 by default, and halved
+            where a GPU runs out of memory.
         **options: those of MONAI's ``SupervisedEvaluator``: ``device``, ``val_data_loader``, ...
 
     Raises:
         ValueError: see :class:`PatchGDEngine`; in an iteration, images that the patch or head doesn't fit.
         OutputError: in an iteration, outputs that are NaN or infinite.
+        MemoryShort: in an iteration, a GPU that is full however few patches are encoded at a time.
         TypeError: an option that there isn't; the nearest is named.
     """
 
+    patches_at_a_time = PATCHES_AT_A_TIME
+
     def _iteration(self, engine: Any, batchdata: Any) -> dict[str, Any]:
         images, target = self.prepare_batch(batchdata, self.state.device, self.non_blocking, **self.to_kwargs)[:2]
-        batch, model = self._cut(images), self._model(chunk_size=self.encoding.chunk_size)
+        batch, model = self._cut(images), self._model(chunk_size=None)
         model.check(batch)
         self.state.output = {Keys.LABEL: target}
+
+        def fill(chunk_size: int | None) -> LatentGrid:
+            return _fill(self._model(chunk_size=chunk_size), batch)
+
         with self.mode(self.network):
-            latent = self.state.latent = _fill(model, batch)
+            latent = self.state.latent = self.chunk_fit.fit(self, fill, images=batch, chunks=[tuple(batch.cells)])
             self.fire_event(PatchGDEvents.FILL_COMPLETED)
             with model.encoding.autocast():
                 pred = model.classify(latent)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from monai_patchgrow.internals.torch import BatchNorm, InstanceNorm, Norm
 
-__all__ = ["KeptBuffers", "modules_of", "moves", "random_numbers_drawn", "statistics_moved_as_by"]
+__all__ = ["KeptBuffers", "KeptGenerators", "modules_of", "moves", "random_numbers_drawn", "statistics_moved_as_by"]
 
 
 class KeptBuffers:
@@ -38,6 +38,38 @@ class KeptBuffers:
         """Whether a buffer that isn't a norm's has another value now, as spectral norm's has after each pass."""
         others = [(now, before) for module, now, before in self._kept if not isinstance(module, Norm)]
         return not all(torch.equal(now, before) for now, before in others)
+
+
+class KeptGenerators:
+    """torch's random generators, the CPU's and the device's, as they are now.
+
+    >>> kept = KeptGenerators(torch.device("cpu"))
+    >>> drawn = torch.rand(1)
+    >>> kept.have_moved()
+    True
+    >>> kept.put_back()
+    >>> bool(torch.rand(1) == drawn)
+    True
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._kept = self._states()
+
+    def put_back(self) -> None:
+        """Let the generators draw again what they have drawn since."""
+        cpu, *own = self._kept
+        torch.set_rng_state(cpu)
+        for state in own:
+            torch.cuda.set_rng_state(state, self._device)
+
+    def have_moved(self) -> bool:
+        """Whether one of them was drawn from."""
+        return not all(map(torch.equal, self._kept, self._states()))
+
+    def _states(self) -> list[Tensor]:
+        own = [torch.cuda.get_rng_state(self._device)] if self._device.type == "cuda" else []
+        return [torch.get_rng_state(), *own]
 
 
 @contextmanager
@@ -77,14 +109,9 @@ def random_numbers_drawn(device: torch.device) -> Iterator[Callable[[], bool]]:
     >>> drawn()
     True
     """
-    before = _generator_states(device)
-    after: list[Tensor] = []
-
-    def drawn() -> bool:
-        return not all(map(torch.equal, before, after))
-
-    yield drawn
-    after.extend(_generator_states(device))
+    kept, moved = KeptGenerators(device), [False]
+    yield lambda: moved[0]
+    moved[0] = kept.have_moved()
 
 
 def moves(norm: Norm) -> bool:
@@ -100,8 +127,3 @@ def modules_of(network: Callable[..., Tensor]) -> Iterator[nn.Module]:
 
 def _count(norm: Norm) -> int:
     return int(norm.num_batches_tracked or 0)
-
-
-def _generator_states(device: torch.device) -> list[Tensor]:
-    own = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
-    return [torch.get_rng_state(), *own]

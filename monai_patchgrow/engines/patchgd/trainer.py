@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from monai_patchgrow.engines.patchgd.images import ImageBatch
 from monai_patchgrow.engines.patchgd.inner_loop import InnerLoop, Updates
 from monai_patchgrow.engines.patchgd.over_ranks import average_buffers, average_gradients, same_weights
 from monai_patchgrow.handlers.reproducibility import seed_of
+from monai_patchgrow.state.latent_grid import LatentGrid
 
 __all__ = ["PatchGDTrainer"]
 
@@ -49,7 +49,8 @@ class PatchGDTrainer(PatchGDEngine, SupervisedTrainer):
         patch_size, network, encoder, head, stride, padding, allow_smaller, prefetch, chunk_size, normalise,
             skip_background: see :class:`PatchGDEngine`. A :class:`PatchGrowth` on the trainer grows a shared
             `patch_size`. `chunk_size` bounds the memory, which with `sampling` alone grows with the image; it counts
-            patches of the first `patch_size`, of smaller ones as many more as have the same voxels.
+            patches of the first `patch_size`, of smaller ones as many more as have the same voxels. Where a GPU runs
+            out of memory it is halved: see :class:`monai_patchgrow.engines.patchgd.chunk_fit.ChunkFit`.
         sampling, inner_steps, accumulation: see :class:`Sampling`.
         exact, true_gradient: see `patchgd_pass`.
         seed: seed of the chunks; that of a :class:`Reproducibility` on the trainer comes first.
@@ -61,6 +62,8 @@ class PatchGDTrainer(PatchGDEngine, SupervisedTrainer):
     Raises:
         ValueError: a `sampling` outside of its range, a number of steps below 1, no network, or an option that an inner
             loop has no use for; in an iteration, what `patchgd_pass` refuses.
+        MemoryShort: in an iteration, a GPU that is full however few patches are encoded at a time, or for which a
+            smaller `chunk_size` would change the update, as with batch norm in the encoder.
         TypeError: an option that there isn't; the nearest is named.
     """
 
@@ -80,7 +83,6 @@ class PatchGDTrainer(PatchGDEngine, SupervisedTrainer):
         self.sampling = Sampling(sampling, inner_steps, accumulation)
         self.exact, self.true_gradient, self.seed = exact, true_gradient, seed
         super().__init__(**options)
-        self._chunk_voxels = (self.encoding.chunk_size or 0) * math.prod(self.patch_size)
         self.add_event_handler(Events.STARTED, self._start)
 
     def run(self) -> None:
@@ -122,20 +124,27 @@ class PatchGDTrainer(PatchGDEngine, SupervisedTrainer):
             true_gradient=self.true_gradient,
             scale=self._scale,
         )
-        losses, latent = InnerLoop(
-            model=self._model(chunk_size=self._chunk_size()),
-            images=batch,
-            target=target,
-            loss_function=self._loss,
-            chunks=chunks,
-            updates=updates,
-            on_event=self._announce,
-        ).run()
+
+        def attempt(chunk_size: int | None) -> tuple[list[Tensor], LatentGrid]:
+            return InnerLoop(
+                model=self._model(chunk_size=chunk_size),
+                images=batch,
+                target=target,
+                loss_function=self._loss,
+                chunks=chunks,
+                updates=updates,
+                on_event=self._announce,
+            ).run()
+
+        losses, latent = self.chunk_fit.fit(self, attempt, images=batch, chunks=(*chunks.fill, *chunks.inner))
         return losses, latent.z
 
-    def _chunk_size(self) -> int | None:
-        """Of patches of the size of now; of small ones as many more as have the same voxels."""
-        return max(1, self._chunk_voxels // math.prod(self.patch_size)) if self._chunk_voxels else None
+    def clear_pass(self) -> None:
+        """Give up what a pass has left that broke off."""
+        super().clear_pass()
+        self.state.inner_loss = None
+        self.state.output = {Keys.LABEL: self.state.output[Keys.LABEL]}
+        self.optimizer.zero_grad(set_to_none=True)
 
     def _loss(self, pred: Tensor, target: Tensor) -> Tensor:
         return self.loss_function(pred, match_target(target, pred))
@@ -144,6 +153,7 @@ class PatchGDTrainer(PatchGDEngine, SupervisedTrainer):
         return loss if self.scaler is None else self.scaler.scale(loss)
 
     def _step(self, *, weight: int) -> None:
+        self.chunk_fit.note_step()
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         average_gradients(parameters, weight=weight)
         self.fire_event(IterationEvents.BACKWARD_COMPLETED)

@@ -20,9 +20,17 @@ class Items(torch.utils.data.Dataset):
         return torch.ones(9)
 
 
-def test_a_stopped_worker_ends_the_wait(monkeypatch):
+@pytest.mark.parametrize(
+    "make_loader",
+    [
+        lambda **options: SeededDataLoader(Items(), persistent_workers=False, **options),
+        lambda **options: stall_watch.WatchedLoader(torch.utils.data.DataLoader(Items(), **options)),
+    ],
+    ids=["SeededDataLoader", "WatchedLoader"],
+)
+def test_a_stopped_worker_ends_the_wait(monkeypatch, make_loader):
     monkeypatch.setattr(stall_watch, "_GRACE_SECONDS", 0.0)
-    batches = iter(SeededDataLoader(Items(), num_workers=1, timeout=1, persistent_workers=False))
+    batches = iter(make_loader(num_workers=1, timeout=1))
     next(batches)
     [worker] = multiprocessing.active_children()
     os.kill(worker.pid, signal.SIGSTOP)
@@ -41,6 +49,17 @@ def test_a_worker_that_ends_while_it_hands_out_a_batch():
         raise EOFError
     with pytest.raises(EOFError, match=r"^Caught EOFError in DataLoader worker process 0"), watch.waiting():
         raise EOFError("Caught EOFError in DataLoader worker process 0.")
+
+
+def test_a_stopped_worker_does_not_outlive_torch_s_own_timeout():
+    worker = multiprocessing.get_context("fork").Process(target=signal.pause, daemon=True)
+    worker.start()
+    os.kill(worker.pid, signal.SIGSTOP)
+    watch = stall_watch.StallWatch([worker], seconds=0)
+    with pytest.raises(RuntimeError, match="timed out after 3 seconds"), watch.waiting():
+        raise RuntimeError("DataLoader timed out after 3 seconds")
+    worker.join(10)
+    assert worker.exitcode == -signal.SIGKILL
 
 
 def test_what_comes_in_time_is_left_alone(monkeypatch):

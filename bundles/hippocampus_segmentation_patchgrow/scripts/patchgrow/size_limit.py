@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 
 from .errors import DataError
 
@@ -17,13 +18,15 @@ _DEFAULT_GIB = 16.0
 _BOMB_BYTES, _BOMB_RATIO = _GIB, 1000  # scans shrink two- to fourfold, label maps a few hundredfold
 
 
-def check_size(path: str | os.PathLike[str], num_bytes: int, *, stored: int, what: str = "voxels") -> None:
+def check_size(
+    path: str | os.PathLike[str], num_bytes: int, *, stored: int | Callable[[], int], what: str = "voxels"
+) -> None:
     """Refuse what would not fit, before it is read.
 
     Args:
         path: of the file.
         num_bytes: that it takes in memory, as its header says.
-        stored: bytes that it takes in the file.
+        stored: bytes that it takes in the file, or what counts them where that is needed.
         what: takes them.
 
     Raises:
@@ -42,9 +45,12 @@ allows: replace the file, or set the variable higher
             "allows: replace the file, or set the variable higher",
             rule="too-large",
         )
-    if LIMIT_VARIABLE not in os.environ and num_bytes >= _BOMB_BYTES and stored * _BOMB_RATIO < num_bytes:
+    if LIMIT_VARIABLE in os.environ or num_bytes < _BOMB_BYTES:
+        return
+    packed = stored() if callable(stored) else stored
+    if packed * _BOMB_RATIO < num_bytes:
         raise DataError(
-            f"{path}: {num_bytes / _GIB:.5g} GiB of {what} in {stored} bytes of the file, as in a decompression bomb: "
+            f"{path}: {num_bytes / _GIB:.5g} GiB of {what} in {packed} bytes of the file, as in a decompression bomb: "
             f"replace the file, or set {LIMIT_VARIABLE} where it is right",
             rule="too-large",
         )
