@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from monai_patchgrow.engines.patchgd import patchgd_pass
-from monai_patchgrow.networks import ConvHead, backbone
+from monai_patchgrow.networks import AttentionPoolingHead, backbone
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 
 __all__ = ["measure_patchgd"]
@@ -27,7 +27,7 @@ def _pass(size: int, device: str) -> dict[str, Any]:
     torch.manual_seed(0)
     grid = PatchGrid((size, size), (_PATCH, _PATCH))
     encoder = backbone("resnet50", in_channels=3, latent_dim=_LATENT).to(device)
-    head = ConvHead(_LATENT, _CLASSES, grid_shape=grid.shape, dropout=0).to(device)
+    head = AttentionPoolingHead(_LATENT, _CLASSES).to(device)  # ConvHead's batch norm takes no batch of one
     optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], lr=1e-4)
     order = torch.randperm(grid.num_cells).tolist()
     size_of_chunk = max(1, grid.num_cells // 10)

@@ -17,7 +17,7 @@ from monai_patchgrow.bundle.one_line import causes, is_command, one_line_config_
 from monai_patchgrow.bundle.output_folders import leave_folders
 from monai_patchgrow.bundle.ranks import part_from_ranks
 from monai_patchgrow.data.errors import DataError
-from monai_patchgrow.data.loading.stall_watch import WatchedLoader
+from monai_patchgrow.data.loading.stall_watch import WatchedLoader, quiet_notices
 from monai_patchgrow.engines.patchgd.engine import PatchGDEngine
 from monai_patchgrow.handlers.micro_batches import MEMORY_REMEDY
 from monai_patchgrow.handlers.stop_signals import RunStopped
@@ -45,7 +45,7 @@ def run_engine(engine: Any) -> None:
     if is_command():  # before its end, which joins all workers, and would wait for one that is stopped
         multiprocessing.util.Finalize(None, _end_workers, exitpriority=0)
     _watch_evaluators(engine)
-    with one_line_config_errors():
+    with one_line_config_errors(), quiet_notices():
         try:
             engine.run()
         except RunStopped as stop:

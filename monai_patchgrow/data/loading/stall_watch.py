@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from monai_patchgrow.internals.torch import workers_of
 
-__all__ = ["StallWatch", "WatchedLoader", "watched"]
+__all__ = ["StallWatch", "WatchedLoader", "quiet_notices", "watched"]
 
 _logger = logging.getLogger(__name__)
 
@@ -96,6 +97,26 @@ class StallWatch:
     def _kill(self) -> None:
         for worker in self.workers:
             worker.kill()
+
+
+@contextmanager
+def quiet_notices() -> Iterator[None]:
+    """Print no traceback of a worker's end in the block where torch tells of it within a destructor.
+
+    torch raises in a signal's handler, wherever the process is; what a destructor raises Python prints, and drops. The
+    end itself is found when the worker is next waited for.
+    """
+    before = sys.unraisablehook
+
+    def print_others(unraisable: Any) -> None:
+        if not str(unraisable.exc_value).startswith(_OF_TORCH):
+            before(unraisable)
+
+    sys.unraisablehook = print_others
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def watched(batches: Iterator[Any], *, seconds: float) -> Iterator[Any]:

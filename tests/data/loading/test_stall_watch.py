@@ -66,3 +66,22 @@ def test_what_comes_in_time_is_left_alone(monkeypatch):
     monkeypatch.setattr(stall_watch, "_GRACE_SECONDS", 0.0)
     loader = SeededDataLoader(Items(), num_workers=1, timeout=20)
     assert [len(list(loader)) for _ in range(2)] == [8, 8]
+
+
+class _Raises:
+    def __init__(self, message):
+        self.message = message
+
+    def __del__(self):
+        raise RuntimeError(self.message)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_notice_in_a_destructor_is_not_printed_but_other_errors_are(monkeypatch):
+    printed = []
+    monkeypatch.setattr("sys.unraisablehook", lambda unraisable: printed.append(str(unraisable.exc_value)))
+    with stall_watch.quiet_notices():
+        for message in ("DataLoader worker (pid 7) is killed by signal: Killed.", "another fault"):
+            _Raises(message)
+    _Raises("DataLoader worker (pid 7) exited")
+    assert printed == ["another fault", "DataLoader worker (pid 7) exited"]
