@@ -11,12 +11,15 @@ from monai_patchgrow.data.loading.seeded import SeededDataLoader, mix_seed
 from monai_patchgrow.handlers.order import OrderRule, check_order_on_start
 from monai_patchgrow.handlers.reproducibility import seed_of
 from monai_patchgrow.transforms.augment import BatchAugmentation
+from monai_patchgrow.transforms.device_warp import WARPS
 
 __all__ = ["AugmentBatches"]
 
 
 class AugmentBatches:
     """Copies each batch to the device and augments it there, before the trainer sees it.
+
+    What :class:`monai_patchgrow.transforms.RandPatchesd` left to be rotated and scaled is so first.
 
     What is drawn depends on the seed and the iteration alone, so a resumed run augments as an unbroken one would. In a
     distributed run with a :class:`monai_patchgrow.data.SeededDataLoader` each rank does its part of what is drawn for
@@ -55,6 +58,8 @@ class AugmentBatches:
         state = engine.state
         image = state.batch[self.image_key].to(state.device, non_blocking=True)
         label = state.batch[self.label_key].to(state.device, non_blocking=True)
+        if (warps := state.batch.get(WARPS)) is not None:
+            warps.apply({self.image_key: image, self.label_key: label})
         seed, before, total = self._draw(engine, len(image))
         image, label = self.augmentation(image, label, seed=seed, before=before, total=total)
         state.batch = {**state.batch, self.image_key: image, self.label_key: label}

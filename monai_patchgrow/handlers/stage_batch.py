@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from monai_patchgrow.transforms.device_warp import Warps
+
 __all__ = ["check_patches", "keep_patches"]
 
 
@@ -40,6 +42,8 @@ def keep_patches(batch: Mapping[Any, Any], count: int, *, total: int) -> dict[An
 
 
 def _pick(value: Any, kept: Sequence[int], *, total: int) -> Any:
+    if isinstance(value, Warps):
+        return value.keep(kept)
     if not hasattr(value, "__len__") or isinstance(value, (str, bytes, Mapping)) or len(value) != total:
         return value
     return [value[number] for number in kept] if isinstance(value, list) else value[kept]

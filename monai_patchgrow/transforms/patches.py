@@ -15,6 +15,7 @@ from torch import Tensor
 
 from monai_patchgrow.schedules.sample import DRAW_KEY, SampleDraw
 from monai_patchgrow.state.patch_size import PatchCount, PatchSize
+from monai_patchgrow.transforms.device_warp import WARPS, Warps, leave_warps
 from monai_patchgrow.transforms.positions import FOREGROUND_FRACTION, draw_starts, foreground_turns
 from monai_patchgrow.transforms.recipe import AugmentationRecipe
 from monai_patchgrow.transforms.warp import draw_warps, gather_warped
@@ -63,6 +64,9 @@ class RandPatchesd(Randomizable, MapTransform):
         label_padding: label outside of the volume: 0, or what the loss ignores.
         foreground_fraction: share of the patches that are centred on foreground.
         recipe: rotation and scaling; without, patches are drawn straight.
+        warp_on_device: leave rotation and scaling to :class:`monai_patchgrow.handlers.AugmentBatches`, which does them
+            on the device; of the patches concerned a box of the volume goes with the batch, see :class:`Warps`. For few
+            cores beside a fast GPU.
         allow_missing_keys: skip `keys` that are not there.
 
     Returns:
@@ -95,6 +99,7 @@ class RandPatchesd(Randomizable, MapTransform):
         label_padding: int = 0,
         foreground_fraction: float = FOREGROUND_FRACTION,
         recipe: AugmentationRecipe | None = None,
+        warp_on_device: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
@@ -108,6 +113,7 @@ class RandPatchesd(Randomizable, MapTransform):
         self.label_padding = label_padding
         self.foreground_fraction = foreground_fraction
         self.recipe = recipe
+        self.warp_on_device = warp_on_device
         self._own_state = np.random.RandomState()
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandPatchesd:
@@ -119,7 +125,7 @@ class RandPatchesd(Randomizable, MapTransform):
         self.R.seed(seed % MAX_SEED)
         return self
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Tensor]:
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Draw the patches of one volume."""
         shape = tuple(data[self.label_key].shape[1:])
         draw = data.get(DRAW_KEY)
@@ -128,12 +134,15 @@ class RandPatchesd(Randomizable, MapTransform):
         wanted = self._foreground_turns(draw)
         starts = draw_starts(self.R, shape=shape, patch_size=size, class_locations=locations, on_foreground=wanted)
         warps = draw_warps(self.recipe, self.R, len(starts), axes=len(shape)) if self.recipe else _NO_WARPS
-        patches: dict[Hashable, Tensor] = {}
+        patches: dict[Hashable, Any] = {}
         for key in self.key_iterator(dict(data)):
-            drawn = self._draw(data, key, starts, size, warps)
+            drawn = self._draw(data, key, starts, size, _NO_WARPS if self.warp_on_device else warps)
             patches[key] = drawn.reshape(drawn.shape[: 2 + axes])
         has_foreground = any(len(indices) for indices in locations)
         patches[WITHOUT_FOREGROUND] = torch.from_numpy(wanted & (not has_foreground))
+        if self.warp_on_device and self.recipe:
+            volumes = {key: self._volume(data, key) for key in self.key_iterator(dict(data))}
+            patches[WARPS] = leave_warps(volumes, self.label_key, self.recipe, starts, size[:axes], warps)
         return patches
 
     def _parse_size(self, draw: SampleDraw | None, shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
@@ -175,9 +184,8 @@ class RandPatchesd(Randomizable, MapTransform):
         size: tuple[int, ...],
         warps: tuple[np.ndarray, np.ndarray],
     ) -> Tensor:
-        volume = torch.as_tensor(data[key]).as_subclass(Tensor)
+        volume, padding = self._volume(data, key)
         is_label = key == self.label_key
-        padding = self._label_padding(volume) if is_label else volume.new_zeros(len(volume))
         patches = gather_patches(volume, starts=starts, patch_size=size, padding=padding)
         patches = patches if is_label else patches.to(torch.float32)
         affected, matrices = warps
@@ -185,6 +193,11 @@ class RandPatchesd(Randomizable, MapTransform):
             options = {"starts": starts[affected], "matrices": matrices, "patch_size": size, "padding": padding}
             patches[torch.from_numpy(affected)] = gather_warped(volume, is_label=is_label, **options)
         return patches
+
+    def _volume(self, data: Mapping[Hashable, Any], key: Hashable) -> tuple[Tensor, Tensor]:
+        """A volume, and the value of each channel outside of it."""
+        volume = torch.as_tensor(data[key]).as_subclass(Tensor)
+        return volume, self._label_padding(volume) if key == self.label_key else volume.new_zeros(len(volume))
 
     def _label_padding(self, label: Tensor) -> Tensor:
         padding = torch.tensor([self.label_padding]).to(label.dtype)
@@ -224,11 +237,12 @@ def gather_patches(volume: Tensor, *, starts: np.ndarray, patch_size: Sequence[i
     return patches
 
 
-def concatenate_patches(volumes: Sequence[Mapping[Hashable, Tensor]]) -> dict[Hashable, Tensor]:
+def concatenate_patches(volumes: Sequence[Mapping[Hashable, Any]]) -> dict[Hashable, Any]:
     """Make one batch of the stacks that :class:`RandPatchesd` drew from several volumes: a loader's ``collate_fn``.
 
     >>> stacks = [{"image": torch.zeros(2, 1, 8, 8)}, {"image": torch.zeros(3, 1, 8, 8)}]
     >>> tuple(concatenate_patches(stacks)["image"].shape)
     (5, 1, 8, 8)
     """
-    return {key: torch.cat([stacks[key] for stacks in volumes]) for key in volumes[0]}
+    join = {key: Warps.join if key == WARPS else torch.cat for key in volumes[0]}
+    return {key: join[key]([stacks[key] for stacks in volumes]) for key in volumes[0]}

@@ -12,9 +12,9 @@ from tests.support.waiting import NoWaiting
 BUNDLES = Path(__file__).parents[2] / "bundles"
 
 
-@pytest.mark.parametrize("batch_dice", [False, True])
+@pytest.mark.parametrize(("batch_dice", "warp_on_device"), [(False, False), (True, True)])
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
-def test_no_operation_of_an_iteration_waits(phantom_task, tmp_path, monkeypatch, batch_dice):
+def test_no_operation_of_an_iteration_waits(phantom_task, tmp_path, monkeypatch, batch_dice, warp_on_device):
     monkeypatch.setattr("monai_patchgrow.handlers.finite_steps._is_asynchronous", lambda device: True)
     workflow = ConfigWorkflow(
         str(BUNDLES / "hippocampus_segmentation_patchgrow" / "configs" / "train.json"),
@@ -32,6 +32,7 @@ def test_no_operation_of_an_iteration_waits(phantom_task, tmp_path, monkeypatch,
         max_epochs=1,
         iterations_per_epoch=3,
         device="cpu",
+        **{"train#random_transforms#0#warp_on_device": warp_on_device},
     )
     workflow.initialize()
     trainer = workflow.parser.get_parsed_content("train#trainer")
