@@ -173,6 +173,7 @@ PARSERS: Mapping[str, Parser] = {
     "rotate90": parse_switch,
     "evidence": parse_switch,
     "seed": partial(parse_int, minimum=0, maximum=LARGEST_SEED),
+    "channels_last": parse_switch,
     "deterministic": parse_switch,
     "resume": parse_resume,
     "extend_to": _maybe_count,

@@ -29,7 +29,7 @@ _FREE = frozenset(  # what a run may be resumed with another one of, or is compa
         *("data", "dataset_dir", "output_dir", "ckpt_dir", "ckpt_path", "cache_dir", "pretrained", "class_names"),
         *("max_epochs", "planned_epochs", "extend_to", "train_images", "seed", "resume", "checkpoint_minutes"),
         *("verify_data", "verify_tiles", "cache_memory_gib", "num_workers", "chunk_size", "evidence", "device", "amp"),
-        "deterministic",
+        *("channels_last", "deterministic"),
     ]
 )
 _WHITE = 255
@@ -101,6 +101,7 @@ class ClassificationSettings:
     rotate90: bool = False
     evidence: bool = False
     seed: int | None = None
+    channels_last: bool = False
     deterministic: bool = True
     resume: bool | Literal["auto"] = False
     extend_to: int | None = None
@@ -131,6 +132,12 @@ class ClassificationSettings:
         settings = cls(data=data, **parsed)
         settings._check()
         return settings
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Of the network's weights, which the patches follow."""
+        formats = {2: torch.channels_last, 3: torch.channels_last_3d}
+        return formats[len(self.patch_size)] if self.channels_last else torch.preserve_format
 
     @property
     def is_training(self) -> bool:
