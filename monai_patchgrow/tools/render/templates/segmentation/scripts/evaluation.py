@@ -17,6 +17,7 @@ __all__ = ["evaluate", "label_dice", "labelled_cases", "sound_cases"]
 _SCRIPTS = Path(__file__).parent
 _COMMAND = runpy.run_path(str(_SCRIPTS / "command.py"))
 carried = runpy.run_path(str(_SCRIPTS / "carried.py"))["carried"]
+LoaderAhead = runpy.run_path(str(_SCRIPTS / "ahead.py"))["LoaderAhead"]
 _MEMORY = runpy.run_path(str(_SCRIPTS / "memory.py"))
 OnCpuWhereFull, is_finite, saying_out_of_memory = (
     _MEMORY[name] for name in ("OnCpuWhereFull", "is_finite", "saying_out_of_memory")
@@ -106,7 +107,13 @@ def sound_cases(
 
 
 def evaluate(
-    evaluator: Any, *, cases: Items, labelled: Items, trust_label_voxels: bool | str, postprocessing: Compose
+    evaluator: Any,
+    *,
+    cases: Items,
+    labelled: Items,
+    trust_label_voxels: bool | str,
+    postprocessing: Compose,
+    num_workers: int = 0,
 ) -> None:
     """Run the evaluator over the sound cases; one that fails on the way is named, and the others are evaluated again.
 
@@ -116,6 +123,7 @@ def evaluate(
         labelled: all that were asked for.
         trust_label_voxels: as `sound_cases` takes it; that a label is trusted is said.
         postprocessing: the evaluator's, of logits; changed in place to do with little memory.
+        num_workers: threads that prepare the next cases, one each, while a case is evaluated; 0: one after the other.
 
     Raises:
         RuntimeError: a case was left out or failed; the metrics of the others are written by then. A command ends with
@@ -125,6 +133,8 @@ def evaluate(
     register_readers(dataset.transform)
     resample_per_case(dataset.transform)
     postprocessing.transforms = (OnCpuWhereFull(Compose(postprocessing.transforms)),)
+    if num_workers:
+        evaluator.data_loader = LoaderAhead(evaluator.data_loader, postprocessing, num_workers=num_workers)
     trust = carried("plain_settings").parse_switch(trust_label_voxels, name="trust_label_voxels")
     dataset.transform, evaluator.inferer = _Prepared(dataset.transform, trust), _Finite(evaluator.inferer)
     left = {item["name"] for item in labelled} - {item["name"] for item in cases}
