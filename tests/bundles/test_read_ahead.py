@@ -144,6 +144,18 @@ def test_nothing_is_read_before_its_turn_without_workers():
         case.result()
 
 
+def test_what_a_reading_thread_warns_of_waits_for_its_case_s_turn(caplog):
+    warn = runpy.run_path(str(BUNDLE / "scripts" / "command.py"))["warn"]  # a copy of its own, as each reader has
+    cases = []
+    for case in read_ahead(["first", "second"], warn, None, num_workers=1):
+        case.result()
+        cases.append(case)
+    assert caplog.messages == []
+    for case in cases:
+        case.say()
+    assert caplog.messages == ["first", "second"]
+
+
 class Step:
     """A preprocessing that is in use until its case is inverted."""
 
