@@ -181,7 +181,7 @@ def test_a_full_disk_is_no_fault_of_a_case(phantom_task, tmp_path, caplog):
 def test_a_worker_s_end_is_no_fault_of_a_case(phantom_task, tmp_path, caplog):
     task = tmp_path / "task"
     task.symlink_to(phantom_task)
-    told = error_of(task, fold=0, network=KillsAWorker(), num_workers=1)
+    told = error_of(task, fold=0, network=KillsAWorker(), **{"validate#dataloader#num_workers": 1})
     assert told.startswith("num_workers: DataLoader worker (pid")
     assert told.endswith("is /dev/shm or the memory full? fewer num_workers need less")
     assert "failed and is left out" not in caplog.text

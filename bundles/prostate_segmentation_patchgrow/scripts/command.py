@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-__all__ = ["complain", "is_command", "reason_of", "stop", "warn"]
+__all__ = ["complain", "ended_by_sigterm", "held_by_thread", "hold_back", "is_command", "reason_of", "stop", "warn"]
 
 _LOGGER = logging.getLogger("patchgrow")
 
@@ -19,7 +24,11 @@ def stop(message: str) -> NoReturn:
 
 
 def complain(message: str, *, kind: str = "error") -> None:
-    """Tell of an error after which the work goes on."""
+    """Tell of an error after which the work goes on; a thread that holds messages back tells later."""
+    held = held_by_thread()
+    if held is not None:
+        held.append(partial(complain, message, kind=kind))
+        return
     line = " ".join(message.split())
     _LOGGER.log(logging.ERROR if kind == "error" else logging.WARNING, line)
     if is_command():
@@ -29,6 +38,21 @@ def complain(message: str, *, kind: str = "error") -> None:
 def warn(message: str) -> None:
     """Tell of what the user should know, though nothing failed."""
     complain(message, kind="warning")
+
+
+def hold_back(messages: list[Callable[[], Any]], function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a thread that appends to `messages`, to be called, what it would tell."""
+    thread = vars(threading.current_thread())  # the one place that all copies of this script share
+    thread["held"] = messages
+    try:
+        return function(*arguments)
+    finally:
+        del thread["held"]
+
+
+def held_by_thread() -> list[Callable[[], Any]] | None:
+    """The messages that this thread holds back; None: it tells them at once."""
+    return vars(threading.current_thread()).get("held")
 
 
 def reason_of(error: BaseException) -> str:
@@ -48,3 +72,16 @@ def is_command() -> bool:
     if spec is not None:
         return str(spec.name).startswith("monai.bundle")
     return Path(getattr(main, "__file__", None) or "").resolve().parent == Path(__file__).resolve().parent
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, not in the midst of a file, with the exit code that a shell knows."""
+    if not is_command():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

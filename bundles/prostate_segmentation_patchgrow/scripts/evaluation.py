@@ -17,6 +17,7 @@ __all__ = ["evaluate", "label_dice", "labelled_cases", "sound_cases"]
 _SCRIPTS = Path(__file__).parent
 _COMMAND = runpy.run_path(str(_SCRIPTS / "command.py"))
 carried = runpy.run_path(str(_SCRIPTS / "carried.py"))["carried"]
+LoaderAhead = runpy.run_path(str(_SCRIPTS / "ahead.py"))["LoaderAhead"]
 _MEMORY = runpy.run_path(str(_SCRIPTS / "memory.py"))
 OnCpuWhereFull, is_finite, saying_out_of_memory = (
     _MEMORY[name] for name in ("OnCpuWhereFull", "is_finite", "saying_out_of_memory")
@@ -115,6 +116,7 @@ def evaluate(
     trust_label_voxels: bool | str,
     postprocessing: Compose,
     output_dir: str | os.PathLike[str],
+    num_workers: int = 0,
 ) -> None:
     """Run the evaluator over the sound cases; one that fails on the way is named, and the others are evaluated again.
 
@@ -125,6 +127,7 @@ def evaluate(
         trust_label_voxels: as `sound_cases` takes it; that a label is trusted is said.
         postprocessing: the evaluator's, of logits; changed in place to do with little memory.
         output_dir: where the metrics are written, by no other run meanwhile.
+        num_workers: threads that prepare the next cases, one each, while a case is evaluated; 0: one after the other.
 
     Raises:
         ValueError: another run writes there.
@@ -135,9 +138,13 @@ def evaluate(
     register_readers(dataset.transform)
     resample_per_case(dataset.transform)
     postprocessing.transforms = (OnCpuWhereFull(Compose(postprocessing.transforms)),)
+    loader = evaluator.data_loader
+    if num_workers:
+        evaluator.data_loader = LoaderAhead(loader, postprocessing, num_workers=num_workers)
+    else:
+        evaluator.data_loader = carried("stall_watch").WatchedLoader(loader)
     trust = carried("plain_settings").parse_switch(trust_label_voxels, name="trust_label_voxels")
     dataset.transform, evaluator.inferer = _Prepared(dataset.transform, trust), _Finite(evaluator.inferer)
-    evaluator.data_loader = carried("stall_watch").WatchedLoader(evaluator.data_loader)
     left = {item["name"] for item in labelled} - {item["name"] for item in cases}
     with writing_alone(output_dir):
         left |= _evaluate_sound(evaluator)

@@ -1,4 +1,4 @@
-"""Predicts label maps, in a loop over cases that outlives a broken one.
+"""Predicts label maps, in a loop over cases that outlives a broken one, and reads and writes while it computes.
 
 python scripts/predict.py --dataset_dir IMAGES --output_dir LABELS [--ckpt_path A.pt B.pt] [--KEY VALUE ...]
 
@@ -18,6 +18,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,11 @@ __all__ = ["check_format", "check_output", "main", "predict"]
 
 _SCRIPTS = Path(__file__).parent
 _COMMAND, _LABEL_MAPS = (runpy.run_path(str(_SCRIPTS / f"{name}.py")) for name in ("command", "label_maps"))
-complain, is_command, reason_of = (_COMMAND[name] for name in ("complain", "is_command", "reason_of"))
+complain, ended_by_sigterm, is_command, reason_of = (
+    _COMMAND[name] for name in ("complain", "ended_by_sigterm", "is_command", "reason_of")
+)
+_AHEAD = runpy.run_path(str(_SCRIPTS / "ahead.py"))
+in_background, read_ahead = (_AHEAD[name] for name in ("in_background", "read_ahead"))
 check_format, check_output, target_of, write = (
     _LABEL_MAPS[name] for name in ("check_format", "check_output", "target_of", "write")
 )
@@ -57,6 +63,7 @@ def predict(
     amp_kwargs: Mapping[str, Any] | None = None,
     output_format: str = "nifti",
     labels: Mapping[str, str] | None = None,
+    num_workers: int = 0,
 ) -> list[Path]:
     """Write one label map per case, NAME.nii.gz on the voxels of its image; a case that fails is named and skipped.
 
@@ -72,6 +79,8 @@ def predict(
         amp_kwargs: of ``torch.autocast``, such as its ``dtype``.
         output_format: "nifti", or "dicom-seg" for a DICOM segmentation, NAME.dcm, of a DICOM series.
         labels: names by value, which the segments of a DICOM segmentation get.
+        num_workers: threads that preprocess the next cases, one each, while a case is computed and the label map of
+            the one before is written; 0: one thing after the other. The label maps are the same.
 
     Returns:
         The files written.
@@ -87,24 +96,31 @@ def predict(
     network.eval()
     save_free = Compose([step for step in postprocessing.transforms if not isinstance(step, SaveImaged)])
     mixed = {"enabled": amp, **(amp_kwargs or {})}
-    targets, failed = [], []
-    with writing_alone(output_dir):
-        for number, item in enumerate(items, 1):
+    compute = partial(_compute, network=network, inferer=inferer, device=torch.device(device), mixed=mixed)
+    where = (Path(output_dir), output_format, labels or {})
+    ends = _Ends(items, output_dir, output_format)
+    cases = read_ahead(items, partial(_read, preprocessing), save_free, num_workers=num_workers)
+    alone, ending = writing_alone(output_dir), ended_by_sigterm()
+    with alone, ending, in_background(num_workers > 0) as submit, closing(cases):
+        for number, (item, case) in enumerate(zip(items, cases, strict=True)):
             start = time.perf_counter()
             try:
-                predicted = _predict_case(item, network, inferer, preprocessing, save_free, torch.device(device), mixed)
-                targets.append(write(predicted, item, Path(output_dir), output_format, labels or {}))
+                written = submit(write, compute(*case.result()), item, *where)
             except Exception as error:
-                failed.append(item["name"])
-                earlier = target_of(item, output_dir, output_format)
-                left = f"; {earlier} is an earlier run's" if earlier.exists() else ""
-                complain(f"case {item['name']} failed and is skipped: {_reason(error, item)}{left}")
+                ends.tell()
+                case.say()
+                ends.fail(item, error)
             else:
-                _LOGGER.info("%d/%d %s: %.1f s", number, len(items), targets[-1], time.perf_counter() - start)
-    if failed:
-        message = f"{len(failed)} of {len(items)} cases failed: {', '.join(failed)}"
+                ends.tell()
+                case.say()
+                ends.wait_for(number, start, written)
+                if not num_workers:
+                    ends.tell()
+        ends.tell()
+    if ends.failed:
+        message = f"{len(ends.failed)} of {len(items)} cases failed: {', '.join(ends.failed)}"
         raise SystemExit(f"error: {message}") if is_command() else RuntimeError(message)
-    return targets
+    return ends.targets
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -134,20 +150,64 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config.get_parsed_content(section)
 
 
-def _predict_case(
-    item: dict[str, Any],
+class _Ends:
+    """Tells how cases end, in their order: one that is being written, before the next one's end.
+
+    Args:
+        items: of all cases.
+        output_dir: of the label maps.
+        output_format: of the label maps.
+    """
+
+    def __init__(self, items: Sequence[dict[str, Any]], output_dir: str | os.PathLike[str], output_format: str) -> None:
+        self.items, self.output_dir, self.output_format = items, output_dir, output_format
+        self.targets: list[Path] = []
+        self.failed: list[str] = []
+        self._awaited: tuple[int, float, Callable[[], Path]] | None = None
+
+    def wait_for(self, number: int, start: float, written: Callable[[], Path]) -> None:
+        """Note a case whose end `tell` waits for."""
+        self._awaited = number, start, written
+
+    def tell(self) -> None:
+        """Wait for the case that was noted, if there is one, and tell how it ended."""
+        if self._awaited is None:
+            return
+        (number, start, written), self._awaited = self._awaited, None
+        try:
+            self.targets.append(written())
+        except Exception as error:
+            self.fail(self.items[number], error)
+        else:
+            seconds = time.perf_counter() - start
+            _LOGGER.info("%d/%d %s: %.1f s", number + 1, len(self.items), self.targets[-1], seconds)
+
+    def fail(self, item: dict[str, Any], error: BaseException) -> None:
+        """Tell why a case failed."""
+        self.failed.append(item["name"])
+        earlier = target_of(item, self.output_dir, self.output_format)
+        left = f"; {earlier} is an earlier run's" if earlier.exists() else ""
+        complain(f"case {item['name']} failed and is skipped: {_reason(error, item)}{left}")
+
+
+def _read(preprocessing: Callable[[dict[str, Any]], dict[str, Any]], item: dict[str, Any]) -> dict[str, Any]:
+    data = preprocessing(dict(item))
+    if not is_finite(data["image"].as_tensor()):
+        raise ValueError("the image has voxels that are no finite number")
+    return data
+
+
+def _compute(
+    data: dict[str, Any],
+    postprocessing: Callable[[dict[str, Any]], dict[str, Any]],
+    *,
     network: torch.nn.Module,
     inferer: Callable[..., torch.Tensor],
-    preprocessing: Callable[[dict[str, Any]], dict[str, Any]],
-    postprocessing: Compose,
     device: torch.device,
     mixed: Mapping[str, Any],
 ) -> MetaTensor:
     """The label map (1, *spatial) on the grid of the image file."""
-    data = preprocessing(dict(item))
     images = data["image"].as_tensor()[None]
-    if not is_finite(images):
-        raise ValueError("the image has voxels that are no finite number")
     with torch.no_grad(), torch.autocast(device.type, **mixed):
         logits = inferer(images.to(device), saying_out_of_memory(network))[0]
 
@@ -156,7 +216,7 @@ def _predict_case(
             raise ValueError("the network's output has values that are no finite number")
         return postprocessing({**data, "pred": MetaTensor(data["pred"])})
 
-    return OnCpuWhereFull(labels_of)({**data, "pred": logits})["pred"]
+    return OnCpuWhereFull(labels_of)({**data, "pred": logits})["pred"].cpu()
 
 
 def _reason(error: BaseException, item: dict[str, Any]) -> str:
