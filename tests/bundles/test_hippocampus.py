@@ -305,10 +305,20 @@ def test_resume_of_another_split_is_refused_and_of_the_same_in_a_file_goes_on(tr
     with pytest.raises(RuntimeError) as caught:
         resume(training[1:], validation)
     line = str(caught.value.__cause__)
-    assert line.startswith(
-        f"{tmp_path}/models/last.pt is of a run with split 8 to train on and 2 to validate on, of dig"
-    )
+    assert f"{tmp_path}/models/last.pt is of a run with split 8 to train on and 2 to validate on, of digest " in line
     assert ", this one has 7 to train on and 2 to validate on, of digest " in line
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_broken_case_that_a_split_leaves_out_stops_nothing(phantom_task, tmp_path):
+    task, file = Path(shutil.copytree(phantom_task, tmp_path / "task")), tmp_path / "splits.csv"
+    (task / "imagesTr" / "phantom_005.nii.gz").write_bytes(b"broken")
+    file.write_text("case,fold\nphantom_000,0\nphantom_001,1\n")
+    places = {"output_dir": str(tmp_path / "out"), "cache_dir": str(tmp_path / "cache")}
+    options = {"dataset_dir": str(task), "split_file": str(file), "num_workers": 0, **places, **TINY}
+    workflow = ConfigWorkflow(str(BUNDLE / "configs" / "train.json"), logging_file=False, **options)
+    workflow.initialize()
+    assert [len(side) for side in workflow.parser.get_parsed_content("split")] == [1, 1]
 
 
 def test_wrong_input_gets_one_line_and_writes_nothing(phantom_task, tmp_path):

@@ -37,12 +37,13 @@ def find_image_split(
     notes = []
     if left := len(names - given.used - given.test):
         notes.append(f"{given.file} leaves out {left} of the data set's {len(names)} images: they are not used")
+    used, held_out = ([item for item in items if item["name"] in part] for part in (given.used, given.test))
+    _check_patients(given.file, used, held_out)
     if (sides := given.sides(fold)) is not None:
         training, validation = ([item for item in items if item["name"] in side] for side in sides)
         if fold != "all":
             _check_patients(given.file, training, validation)
         return training, validation, tuple(notes)
-    used = [item for item in items if item["name"] in given.used]
     if given.patients:
         used = [{**item, "patient": given.patients[item["name"]]} for item in used]
     if (count := count_groups(used)) < NUM_FOLDS:

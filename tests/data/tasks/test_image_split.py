@@ -40,9 +40,8 @@ def test_patients_of_a_table_stay_together(split):
     assert notes == ("2 images, or patients, make 2 folds, not 5",)
 
 
-def test_a_patient_of_the_labels_on_both_sides(split):
-    items = [{**item, "patient": "p"} for item in ITEMS]
-    with pytest.raises(
-        ValueError, match=r"splits\.csv: images s1 and s0 of patient p are on both sides: keep them toge"
-    ):
-        split("case,fold\ns0,0\ns1,1\n", items=items)
+@pytest.mark.parametrize("rows", ["s0,0\ns1,1", "s0,test\ns1,0\ns2,1"])
+def test_a_patient_of_the_labels_on_both_sides(split, rows):
+    items = [{**item, "patient": f"p{max(number, 1)}"} for number, item in enumerate(ITEMS)]
+    with pytest.raises(ValueError, match=r"splits\.csv: images s1 and s0 of patient p1 are on both sides: keep them"):
+        split(f"case,fold\n{rows}\n", items=items)
