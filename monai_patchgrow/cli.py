@@ -76,6 +76,7 @@ def verify_data(
     json: str | bool = False,
     repair: str | None = None,
     num_workers: int | None = None,
+    split_file: str | None = None,
 ) -> None:
     """Find all that is wrong with a data set: file, rule, and what mends it; the exit code is 1 where there is a fault.
 
@@ -87,11 +88,13 @@ def verify_data(
         json: file that gets the result as JSON; without a name it is printed instead of the table
         repair: folder, new or empty, that gets a copy in which what is harmless is mended, and is checked again
         num_workers: processes; default: one per core, at most 8
+        split_file: of one's own, nnU-Net's splits_final.json or a table, which is checked too
     """
     from monai_patchgrow.tools.verify_data import check_data, repair_data
 
     options: dict[str, Any] = {"trust_label_voxels": trust_label_voxels, "num_classes": num_classes}
     options |= {"headers_only": headers_only, "num_workers": num_workers}
+    options |= {"split_file": None if split_file is None else str(split_file)}
     report = check_data(str(dataset_dir), **options)
     if repair is not None:
         mended, report = repair_data(report, str(repair), **options)

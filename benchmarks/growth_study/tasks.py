@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -129,18 +129,16 @@ def patient_of(case: str) -> str:
 def split_by_patient(dataset_dir: str, *, fold: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Split a data set as nnU-Net splits its patients: all cases of a patient are on one side."""
     cases = read_task(dataset_dir).cases
-    patients = sorted({patient_of(case.name) for case in cases})
-    names = [Case(name, Path(name), Path(name)) for name in patients]
-    held_out = {case.name for case in split_cases(names, fold=fold)[1]}
-    sides: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
-    for case in sorted(cases, key=lambda case: case.name):
-        sides[patient_of(case.name) in held_out].append(case.as_item())
-    return sides
+    return _items(*split_cases(cases, fold=fold, patients={case.name: patient_of(case.name) for case in cases}))
 
 
 def _split(dataset_dir: str, *, fold: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    training, validation = split_cases(read_task(dataset_dir).cases, fold=fold)
-    return [case.as_item() for case in training], [case.as_item() for case in validation]
+    return _items(*split_cases(read_task(dataset_dir).cases, fold=fold))
+
+
+def _items(*sides: Sequence[Case]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    training, validation = ([case.as_item() for case in side] for side in sides)
+    return training, validation
 
 
 TASKS = {

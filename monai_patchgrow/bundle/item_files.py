@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe_cases", "files_of"]
+__all__ = ["describe_cases", "describe_split", "files_of"]
 
 _DIGITS = 12  # of the digest
 
@@ -33,6 +33,19 @@ def describe_cases(training: Sequence[Any], validation: Sequence[Any]) -> str:
     >>> describe_cases([{"image": "a.nii"}], [{"image": "b.nii"}])
     '1 to train on and 1 to validate on, of digest 0f11fb556b9b'
     """
-    text = "\n".join(str(files_of(item)) for item in (*training, "validation", *validation))
+    return _describe([files_of(item) for item in training], [files_of(item) for item in validation])
+
+
+def describe_split(training: Sequence[str], validation: Sequence[str]) -> str:
+    """Return how many cases there are, and a digest of their names on either side, in any order.
+
+    >>> describe_split(["1", "3"], ["2"]) == describe_split(["3", "1"], ["2"]) != describe_split(["1", "2"], ["3"])
+    True
+    """
+    return _describe(sorted(training), sorted(validation))
+
+
+def _describe(training: Sequence[Any], validation: Sequence[Any]) -> str:
+    text = "\n".join(map(str, (*training, "validation", *validation)))
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
     return f"{len(training)} to train on and {len(validation)} to validate on, of digest {digest}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import ignite.distributed as idist
@@ -16,7 +18,7 @@ from monai_patchgrow import networks
 from monai_patchgrow.bundle.cpu_threads import leave_cpus_to_workers
 from monai_patchgrow.bundle.device_warnings import warn_of_device
 from monai_patchgrow.bundle.engine_run import run_engine
-from monai_patchgrow.bundle.item_files import describe_cases
+from monai_patchgrow.bundle.item_files import describe_cases, describe_split
 from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.output_folders import check_folders, keep_folders, leave_folders
 from monai_patchgrow.bundle.ranks import default_workers, leave_ranks
@@ -24,7 +26,7 @@ from monai_patchgrow.bundle.running_config import bundle_root, check_config, rea
 from monai_patchgrow.bundle.seeding import seed_all
 from monai_patchgrow.bundle.segmentation_classes import check_classes
 from monai_patchgrow.bundle.segmentation_settings import OPTIONAL, SegmentationSettings
-from monai_patchgrow.data import OnImageGridd, PreprocessedDataset, read_task, split_cases, verify_cases
+from monai_patchgrow.data import OnImageGridd, PreprocessedDataset, find_split, read_task, verify_cases
 from monai_patchgrow.data.loading.shared_memory import workers_that_fit
 from monai_patchgrow.handlers import amp_dtype
 from monai_patchgrow.handlers.memory_rehearsal import rehearse
@@ -54,6 +56,8 @@ __all__ = [
 ]
 
 quiet_dicom_readers()
+
+_logger = logging.getLogger(__name__)
 
 Items = list[dict[str, Any]]
 
@@ -109,25 +113,30 @@ def train(trainer: Any) -> None:
     run_engine(trainer)
 
 
-def split_items(dataset_dir: str, *, fold: int | Literal["all"]) -> tuple[Items, Items]:
+def split_items(dataset_dir: str, *, fold: int | Literal["all"], split_file: str | None = None) -> tuple[Items, Items]:
     """Return what is trained on and what is validated on, as MONAI's dictionary transforms take it.
 
     Args:
         dataset_dir: folder in the Decathlon's or nnU-Net's raw layout.
-        fold: 0 to 4, or "all", which validates on what it trains on.
+        fold: from 0, or "all", which validates on what it trains on.
+        split_file: see `read_split_file`; None: nnU-Net's folds.
 
     Raises:
-        SystemExit: a data set that can't be read, in one line; the fault's own error in a process that hosts the
-            bundle.
+        SystemExit: a data set or a file that can't be read, in one line; the fault's own error in a process that hosts
+            the bundle.
     """
     with one_line_config_errors():
-        training, validation = split_cases(read_task(dataset_dir).cases, fold=fold)
-        return [case.as_item() for case in training], [case.as_item() for case in validation]
+        split = find_split(read_task(dataset_dir).cases, fold=fold, split_file=split_file)
+    if idist.get_rank() == 0:
+        for note in split.notes:
+            _logger.warning(note)
+    return [case.as_item() for case in split.training], [case.as_item() for case in split.validation]
 
 
 def compared(settings: SegmentationSettings, split: tuple[Items, Items]) -> dict[str, Any]:
     """Return what a run that is resumed must have in common with the one before, its cases included."""
-    return {**settings.resumed, "cases": describe_cases(*split)}
+    names = ([Path(item["label"]).name for item in side] for side in split)
+    return {**settings.resumed, "split": describe_split(*names), "cases": describe_cases(*split)}
 
 
 def cases_of(split: tuple[Items, Items], *, part: Literal["training", "validation"]) -> Items:
@@ -202,10 +211,11 @@ def _check_data(settings: SegmentationSettings) -> None:
     folder = settings.dataset_dir
     task = read_task(folder)
     check_classes(task, folder=folder, channels=settings.channels, labels=settings.labels)
-    split_cases(task.cases, fold=settings.fold)
+    split = find_split(task.cases, fold=settings.fold, split_file=settings.split_file)
+    used = [case for case in task.cases if case in {*split.training, *split.validation}]
     if settings.verify_data or idist.get_local_rank() == 0:
         trust = settings.trust_label_voxels
-        verify_cases(task, trust_label_voxels=trust, headers_only=not settings.verify_data)
+        verify_cases(task, used, trust_label_voxels=trust, headers_only=not settings.verify_data)
 
 
 def _check_network(network: nn.Module, settings: SegmentationSettings) -> None:

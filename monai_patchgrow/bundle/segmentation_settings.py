@@ -16,6 +16,7 @@ from monai_patchgrow.bundle.plain_settings import (
     check_extension,
     parse_compile,
     parse_device,
+    parse_file,
     parse_folder,
     parse_list,
     parse_number,
@@ -24,6 +25,7 @@ from monai_patchgrow.bundle.plain_settings import (
 )
 from monai_patchgrow.bundle.segmentation_classes import parse_channels, parse_labels, parse_normalisation
 from monai_patchgrow.bundle.segmentation_levels import parse_levels
+from monai_patchgrow.bundle.split_settings import parse_fold
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.arguments import Sizes, parse_int, parse_sizes
 from monai_patchgrow.transforms import AugmentationRecipe
@@ -33,7 +35,7 @@ __all__ = ["OPTIONAL", "SegmentationSettings"]
 OPTIONAL = MappingProxyType(
     {
         **{"smallest_patch": None, "full_patch_share": None, "stage_lengths": "epochs", "trust_label_voxels": False},
-        **{"extend_to": None, "checkpoint_minutes": 10, "deterministic": True},
+        **{"split_file": None, "extend_to": None, "checkpoint_minutes": 10, "deterministic": True},
     }
 )
 """Settings that bundles lack which were rendered before them, with the values that such bundles had."""
@@ -49,7 +51,7 @@ _PACING = ("curriculum", "smallest_patch", "full_patch_share", "stage_lengths")
 _FREE = frozenset(  # what a run may be resumed with another one of, or is compared elsewhere
     [
         *(*_FOLDERS, "max_epochs", "planned_epochs", "iterations_per_epoch", "extend_to", "seed"),
-        *("resume", "checkpoint_minutes", "verify_data", "num_workers", "cache_memory_gib"),
+        *("split_file", "resume", "checkpoint_minutes", "verify_data", "num_workers", "cache_memory_gib"),
         *("device", "amp", "channels_last", "compile", "deterministic"),
     ]
 )
@@ -83,6 +85,7 @@ class SegmentationSettings:
     iterations_per_epoch: int
     val_interval: int
     fold: int | Literal["all"]
+    split_file: str | None
     seed: int
     learning_rate: float
     batch_dice: bool
@@ -193,6 +196,7 @@ def _data(raw: Mapping[str, Any]) -> dict[str, Any]:
     """What the cases are, and how they are prepared."""
     spacing = parse_list(raw["spacing"], name="spacing", length=len(raw["patch_size"]))
     channels, codes = parse_channels(raw["channels"]), raw["orientation"]
+    file = raw["split_file"]
     if not isinstance(codes, str) or any(len(pair & set(codes)) != 1 for pair in _ORIENTATION) or len(codes) != 3:
         raise ValueError(f"orientation must have a letter each of LR, AP and IS, as RAS, got {codes!r}")
     return {
@@ -201,14 +205,9 @@ def _data(raw: Mapping[str, Any]) -> dict[str, Any]:
         "spacing": tuple(parse_number(mm, name="spacing", above=0) for mm in spacing),
         "orientation": codes,
         "normalisation": parse_normalisation(raw["normalisation"], num_channels=len(channels)),
-        "fold": _fold(raw["fold"]),
+        "fold": parse_fold(raw["fold"], has_file=file is not None),
+        "split_file": None if file is None else parse_file(file, name="split_file"),
     }
-
-
-def _fold(value: Any) -> int | Literal["all"]:
-    if isinstance(value, bool) or value not in (*range(5), "all") or isinstance(value, float):
-        raise ValueError(f"fold must be one of 0 to 4 or 'all', got {value!r}")
-    return value
 
 
 def _checkpoints(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from monai_patchgrow.data.tasks.decathlon import read_task
 from monai_patchgrow.data.tasks.folds import split_cases
 from monai_patchgrow.data.tasks.labelled_images import find_images, read_labelled_images, split_images
 from monai_patchgrow.data.tasks.labels_csv import read_slides_csv
+from monai_patchgrow.data.tasks.split import find_split
 from monai_patchgrow.data.tasks.task import Case, DecathlonTask
 from monai_patchgrow.data.tasks.verification import find_problems, verify_cases
 from monai_patchgrow.data.tiles.array import ArrayTiles, MemmapTiles, ZarrTiles
@@ -61,6 +62,7 @@ __all__ = [
     "collate_tiles",
     "find_images",
     "find_problems",
+    "find_split",
     "load_images",
     "merge_constant_patches",
     "open_tiles",

@@ -21,6 +21,7 @@ def check_data(
     num_classes: int | None = None,
     headers_only: bool = False,
     num_workers: int | None = None,
+    split_file: str | None = None,
 ) -> DataReport:
     """Find all that is wrong with a data set: in Decathlon's or nnU-Net's layout, or of labelled images.
 
@@ -30,6 +31,7 @@ def check_data(
         num_classes: of labelled images: labels are 0 to num_classes - 1; default: those that there are.
         headers_only: read headers, and no voxel.
         num_workers: processes, each with one file in memory; 0: this one; default: one per core, at most 8.
+        split_file: of one's own, which is checked too; see `read_split_file`.
 
     Raises:
         DataError: no such folder, or one in none of the layouts.
@@ -45,11 +47,12 @@ def check_data(
     if (folder / JSON).is_file() or not folder.is_dir() or (folder / "imagesTr").is_dir():
         from monai_patchgrow.tools.verify.segmentation import check_segmentation
 
-        options = {"trust_label_voxels": trust_label_voxels, "headers_only": headers_only}
-        return check_segmentation(folder, num_workers=num_workers, **options)
+        options: dict[str, Any] = {"trust_label_voxels": trust_label_voxels, "headers_only": headers_only}
+        return check_segmentation(folder, num_workers=num_workers, split_file=split_file, **options)
     from monai_patchgrow.tools.verify.classification import check_classification
 
-    return check_classification(folder, num_classes=num_classes, headers_only=headers_only, num_workers=num_workers)
+    options = {"num_classes": num_classes, "headers_only": headers_only, "split_file": split_file}
+    return check_classification(folder, num_workers=num_workers, **options)
 
 
 def repair_data(report: DataReport, target: str | os.PathLike[str], **options: Any) -> tuple[list[Fault], DataReport]:

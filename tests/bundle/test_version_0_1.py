@@ -110,9 +110,9 @@ def test_truncated_file(task_dir, file, kept):
 
 def test_too_few_cases_for_the_folds(task_dir):
     content = json.loads((task_dir / "dataset.json").read_text())
-    content["training"] = content["training"][:4]
+    content["training"] = content["training"][:1]
     (task_dir / "dataset.json").write_text(json.dumps(content))
-    assert fault(task_dir) == "4 cases do not make 5 folds: fold='all' uses all of them"
+    assert fault(task_dir) == "1 case can't be split into folds: fold='all' trains and validates on the same"
 
 
 # settings against the data

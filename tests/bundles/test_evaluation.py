@@ -216,6 +216,23 @@ def test_folds_are_the_training_s_whatever_lies_beside(phantom_task, tmp_path):
     assert [case["name"] for case in EVALUATION["labelled_cases"](task, fold=1, **CLASSES)] == names
 
 
+def test_a_split_of_one_s_own_and_its_held_out_cases(phantom_task, tmp_path, caplog):
+    file = tmp_path / "splits.csv"
+    rows = ["phantom_000,0", "phantom_001,1", "phantom_002,test", "phantom_003,7"]
+    file.write_text("\n".join(["case,fold", *rows]))
+    options = {**CLASSES, "split_file": str(file)}
+    cases = [EVALUATION["labelled_cases"](phantom_task, fold=fold, **options) for fold in (7, "test")]
+    assert [[case["name"] for case in one] for one in cases] == [["phantom_003"], ["phantom_002"]]
+    assert caplog.messages[0] == f"{file} leaves out 6 of the data set's 10 cases: they are not used"
+    with pytest.raises(ValueError, match=r"^fold must be one that .*splits\.csv has \(0, 1, 7\) or 'all', got 2$"):
+        EVALUATION["labelled_cases"](phantom_task, fold=2, **options)
+
+
+def test_no_case_is_held_out_without_a_split_file(phantom_task):
+    with pytest.raises(ValueError, match=r"^fold 'test' needs a split_file that holds cases out"):
+        EVALUATION["labelled_cases"](phantom_task, fold="test", **CLASSES)
+
+
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"training": [{"image": 1}]}', '{"training": []}'])
 def test_a_data_set_that_cannot_be_read_gets_one_line(text, tmp_path):
     if text is not None:

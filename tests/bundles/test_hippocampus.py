@@ -13,6 +13,7 @@ import torch
 from commands import run_python
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from monai_patchgrow.data import read_task, split_cases
 from monai_patchgrow.handlers.run_log import read_history
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_segmentation_patchgrow"
@@ -284,6 +285,40 @@ def test_resume_of_another_plan_gets_one_line(trained, phantom_task, tmp_path):
         f"error: {tmp_path}/models/last.pt is of a run with max_epochs 5, this one has 9: "
         "give both the same, or extend_to 9"
     )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_resume_of_another_split_is_refused_and_of_the_same_in_a_file_goes_on(trained, phantom_task, tmp_path):
+    training, validation = ([case.name for case in side] for side in split_cases(read_task(phantom_task).cases, fold=0))
+    shutil.copytree(trained / "models", tmp_path / "models")
+    data = {"dataset_dir": str(phantom_task), "output_dir": str(tmp_path), "cache_dir": str(tmp_path / "cache")}
+    file, options = tmp_path / "splits.json", {**data, **TINY, "network_def#dropout": 0.1, "num_workers": 0}
+
+    def resume(train, val):
+        file.write_text(json.dumps([{"train": train, "val": val}]))
+        workflow = ConfigWorkflow(
+            str(BUNDLE / "configs" / "train.json"), logging_file=False, resume=True, split_file=str(file), **options
+        )
+        workflow.initialize()
+
+    resume(training[::-1], validation)
+    with pytest.raises(RuntimeError) as caught:
+        resume(training[1:], validation)
+    line = str(caught.value.__cause__)
+    assert f"{tmp_path}/models/last.pt is of a run with split 8 to train on and 2 to validate on, of digest " in line
+    assert ", this one has 7 to train on and 2 to validate on, of digest " in line
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_broken_case_that_a_split_leaves_out_stops_nothing(phantom_task, tmp_path):
+    task, file = Path(shutil.copytree(phantom_task, tmp_path / "task")), tmp_path / "splits.csv"
+    (task / "imagesTr" / "phantom_005.nii.gz").write_bytes(b"broken")
+    file.write_text("case,fold\nphantom_000,0\nphantom_001,1\n")
+    places = {"output_dir": str(tmp_path / "out"), "cache_dir": str(tmp_path / "cache")}
+    options = {"dataset_dir": str(task), "split_file": str(file), "num_workers": 0, **places, **TINY}
+    workflow = ConfigWorkflow(str(BUNDLE / "configs" / "train.json"), logging_file=False, **options)
+    workflow.initialize()
+    assert [len(side) for side in workflow.parser.get_parsed_content("split")] == [1, 1]
 
 
 def test_wrong_input_gets_one_line_and_writes_nothing(phantom_task, tmp_path):

@@ -126,6 +126,8 @@ OF_FILES = [  # of slides and volumes
     (PANDA, {"fold": 5}, "fold must be one of 0 to 4 or 'all', got 5"),
     (PANDA, {"fold": -1}, "fold must be one of 0 to 4 or 'all', got -1"),
     (PANDA, {"fold": 0.0}, "fold must be one of 0 to 4 or 'all', got 0.0"),
+    (PANDA, {"split_file": 0}, "split_file must be the path of a file, got 0"),
+    (PANDA, {"split_file": "a.csv", "fold": "test"}, "fold must be a fold of the split_file, from 0, or 'all'"),
     (PANDA, {"level": -1}, "level must be an integer of at least 0, got -1"),
     (PANDA, {"background_threshold": 0}, "background_threshold must be a finite number above 0, got 0"),
     (PANDA, {"verify_data": "maybe"}, "verify_data must be True or False, got 'maybe'"),

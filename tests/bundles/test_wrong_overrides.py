@@ -78,6 +78,8 @@ WRONG = [
     ("fold", -1, "fold must be one of 0 to 4 or 'all', got -1"),
     ("fold", 0.5, "fold must be one of 0 to 4 or 'all', got 0.5"),
     ("fold", "al", "fold must be one of 0 to 4 or 'all', got 'al'"),
+    ("split_file", 0, "split_file must be the path of a file, got 0"),
+    ("split_file", "", "split_file must be the path of a file, got ''"),
     ("curriculum", "eficiency", "curriculum must be one of constant, pgps, pgps_plus, efficiency, performance, random"),
     ("curriculum", 3, "curriculum must be one of constant, pgps, pgps_plus, efficiency, performance, random"),
     ("features", [4, 8, 16], "features must have one entry per level (4), got [4, 8, 16]"),

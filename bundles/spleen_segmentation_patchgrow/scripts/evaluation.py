@@ -38,21 +38,27 @@ def label_dice(num_classes: int) -> Any:
 
 
 def labelled_cases(
-    dataset_dir: str | os.PathLike[str], *, fold: int | str, channels: Sequence[str], labels: Mapping[str, str]
+    dataset_dir: str | os.PathLike[str],
+    *,
+    fold: int | str,
+    channels: Sequence[str],
+    labels: Mapping[str, str],
+    split_file: str | None = None,
 ) -> Items:
     """The cases of a data set that a fold validates on, sorted by name.
 
     Args:
         dataset_dir: folder in Decathlon's or nnU-Net's raw layout.
-        fold: one of nnU-Net's five, 0 to 4, or "all".
+        fold: one of nnU-Net's five, 0 to 4, or of the split_file; "all"; "test" for the cases that it holds out.
         channels: the bundle's.
         labels: the bundle's, name by value.
+        split_file: nnU-Net's splits_final.json, or a CSV or JSON file of cases with a fold or a patient each.
 
     Returns:
         Items `{"image": path or [path per channel], "label": path, "name": name of the case}`, with absolute paths.
 
     Raises:
-        ValueError: a data set that can't be read, has other channels or labels, or no such fold.
+        ValueError: a data set or a split_file that can't be read or used, other channels or labels, or no such fold.
     """
     try:
         # A path that starts at the root is no formula to a spreadsheet that opens the table of metrics.
@@ -60,10 +66,14 @@ def labelled_cases(
         classes = carried("segmentation_classes")
         known = classes.parse_labels(labels)
         classes.check_classes(task, folder=str(dataset_dir), channels=classes.parse_channels(channels), labels=known)
-        _, cases = carried("folds").split_cases(task.cases, fold=fold)
+        file = None if split_file is None else carried("plain_settings").parse_file(split_file, name="split_file")
+        split = carried("split").find_split(task.cases, fold=fold, split_file=file)
     except ValueError as error:
         stop(str(error))
-    return [{**case.as_item(), "name": case.name} for case in cases]
+    if is_first_process():
+        for note in split.notes:
+            warn(note)
+    return [{**case.as_item(), "name": case.name} for case in split.validation]
 
 
 def sound_cases(

@@ -6,16 +6,19 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
-from monai_patchgrow.bundle.item_files import describe_cases
+import ignite.distributed as idist
+
+from monai_patchgrow.bundle.item_files import describe_cases, describe_split
 from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings
 from monai_patchgrow.data.loading.shared_memory import free_shared_bytes, tensor_bytes, workers_that_fit
 from monai_patchgrow.data.suffixes import IMAGES, VOLUMES
 from monai_patchgrow.data.synthetic.digits import read_digits
 from monai_patchgrow.data.synthetic.ultramnist import UltraMNIST
-from monai_patchgrow.data.tasks.labelled_images import find_images, read_labelled_images, split_images
+from monai_patchgrow.data.tasks.image_split import find_image_split
+from monai_patchgrow.data.tasks.labelled_images import find_images, read_labelled_images
 from monai_patchgrow.schedules.arguments import parse_int, parse_sizes
 
 __all__ = [
@@ -35,7 +38,10 @@ _LOADERS = 2  # of training and validation: the batches of both lie ready at the
 
 def compared(settings: ClassificationSettings, split: tuple[Any, Any]) -> dict[str, Any]:
     """Return what a run that is resumed must have in common with the one before, the files of its images included."""
-    return {**settings.resumed, **({} if settings.data == "digits" else {"images": describe_cases(*split)})}
+    if settings.data == "digits":
+        return settings.resumed
+    names = ([item["name"] for item in side] for side in split)
+    return {**settings.resumed, "split": describe_split(*names), "images": describe_cases(*split)}
 
 
 def ultramnist_images(
@@ -78,18 +84,20 @@ def labelled_images(
     dataset_dir: str,
     *,
     num_classes: int,
-    fold: int | Literal["all"],
+    fold: int | str,
     target: str = "classes",
     volumes: bool = False,
+    split_file: str | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Images of a folder to train on and to validate on; see `read_labelled_images` and `split_images`.
+    """Images of a folder to train on and to validate on; see `read_labelled_images` and `find_image_split`.
 
     Args:
         dataset_dir: folder.
         num_classes: labels are 0 to num_classes - 1.
-        fold: from 0; `"all"` trains on all and validates on all.
+        fold: from 0; `"all"` trains on all and validates on all; `"test"` validates on what the split_file holds out.
         target: see :class:`ImageTarget`; a table's labels for "value" are any numbers.
         volumes: look for volumes instead of 2-D images.
+        split_file: a split of one's own; None: the folds of `split_images`.
 
     Raises:
         SystemExit: any fault, with the line as its message; the fault's own error in a process that hosts the bundle.
@@ -98,7 +106,12 @@ def labelled_images(
         if not isinstance(dataset_dir, str | os.PathLike):
             raise ValueError(f"dataset_dir must be one folder, got {dataset_dir!r}")
         options: Any = {"values": target == "value", "suffixes": VOLUMES if volumes else IMAGES}
-        return split_images(read_labelled_images(dataset_dir, num_classes, **options), fold=fold)
+        items = read_labelled_images(dataset_dir, num_classes, **options)
+        training, validation, notes = find_image_split(items, fold=fold, split_file=split_file)
+    if idist.get_rank() == 0:
+        for note in notes:
+            _logger.warning(note)
+    return training, validation
 
 
 def images_to_classify(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from monai_patchgrow.bundle.plain_settings import (
     LARGEST_SEED,
     parse_device,
+    parse_file,
     parse_folder,
     parse_list,
     parse_number,
@@ -22,7 +22,6 @@ __all__ = ["PARSERS"]
 
 Parser = Callable[..., Any]
 
-_NUM_FOLDS = 5  # of `split_images`
 _ANATOMICAL_AXES = ({"L", "R"}, {"A", "P"}, {"I", "S"})
 
 
@@ -53,12 +52,6 @@ def _places(value: Any, *, name: str) -> str | tuple[str, ...] | None:
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
         return tuple(parse_folder(place, name=name) for place in value)
     return parse_folder(value, name=name)
-
-
-def _file(value: Any, *, name: str) -> str:
-    if not isinstance(value, str | os.PathLike) or not str(value).strip():
-        raise ValueError(f"{name} must be the path of a file, got {value!r}")
-    return os.fspath(value)
 
 
 def _names(value: Any, *, name: str) -> tuple[str, ...]:
@@ -100,12 +93,6 @@ def _digit_pixels(value: Any, *, name: str) -> tuple[int, int]:
     return smallest, largest
 
 
-def _fold(value: Any, *, name: str) -> int | Literal["all"]:
-    if isinstance(value, bool) or not isinstance(value, int | str) or value not in (*range(_NUM_FOLDS), "all"):
-        raise ValueError(f"{name} must be one of 0 to {_NUM_FOLDS - 1} or 'all', got {value!r}")
-    return value  # type: ignore[return-value]
-
-
 def _orientation(value: Any, *, name: str) -> str:
     is_code = isinstance(value, str) and len(value) == len(_ANATOMICAL_AXES)
     if not is_code or any(len(pair & set(value)) != 1 for pair in _ANATOMICAL_AXES):
@@ -122,7 +109,7 @@ PARSERS: Mapping[str, Parser] = {
     "dataset_dir": _places,
     "output_dir": parse_folder,
     "ckpt_dir": parse_folder,
-    "ckpt_path": _file,
+    "ckpt_path": parse_file,
     "cache_dir": parse_folder,
     "cache_memory_gib": _or_none(partial(parse_number, minimum=0)),
     "patch_size": parse_sizes,
@@ -138,7 +125,7 @@ PARSERS: Mapping[str, Parser] = {
     "latent_dim": _count,
     "head": _word,
     "head_options": _options,
-    "pretrained": _or_none(_file),
+    "pretrained": _or_none(parse_file),
     "padding": parse_number,
     "allow_smaller": parse_switch,
     "skip_background": parse_switch,
@@ -152,7 +139,8 @@ PARSERS: Mapping[str, Parser] = {
     "val_images": _count,
     "digit_pixels": _or_none(_digit_pixels),
     "data_seed": partial(parse_int, minimum=0, maximum=LARGEST_SEED - 1),  # the validation images' is the next one
-    "fold": _fold,
+    "fold": _as_it_is,
+    "split_file": _or_none(parse_file),
     "verify_data": parse_switch,
     "verify_tiles": parse_switch,
     "chunk_size": _maybe_count,

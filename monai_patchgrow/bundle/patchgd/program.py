@@ -144,6 +144,7 @@ def split_images(settings: ClassificationSettings) -> Split:
             seed=settings.data_seed or 0,
         )
     options = {"target": settings.target, "volumes": settings.data == "volumes", "fold": _known(settings.fold)}
+    options |= {"split_file": settings.split_file}
     return labelled_images(settings.dataset_dir, num_classes=settings.num_classes, **options)
 
 

@@ -13,6 +13,7 @@ import torch
 from monai_patchgrow.bundle.patchgd.parsers import PARSERS
 from monai_patchgrow.bundle.patchgd.rules import check_digits, check_grid, check_growth, check_names, check_turning
 from monai_patchgrow.bundle.plain_settings import as_plain, check_extension
+from monai_patchgrow.bundle.split_settings import parse_fold
 from monai_patchgrow.engines.patchgd.chunks import Sampling
 from monai_patchgrow.losses.image_target import ImageTarget
 from monai_patchgrow.networks.encoders.by_name import backbone_rule
@@ -29,7 +30,7 @@ _FREE = frozenset(  # what a run may be resumed with another one of, or is compa
         *("data", "dataset_dir", "output_dir", "ckpt_dir", "ckpt_path", "cache_dir", "pretrained", "class_names"),
         *("max_epochs", "planned_epochs", "extend_to", "train_images", "seed", "resume", "checkpoint_minutes"),
         *("verify_data", "verify_tiles", "cache_memory_gib", "num_workers", "chunk_size", "evidence", "device", "amp"),
-        *("channels_last", "deterministic"),
+        *("split_file", "channels_last", "deterministic"),
     ]
 )
 _WHITE = 255
@@ -80,7 +81,8 @@ class ClassificationSettings:
     val_images: int | None = None
     digit_pixels: tuple[int, int] | None = None
     data_seed: int | None = None
-    fold: int | Literal["all"] | None = None
+    fold: int | Literal["all", "test"] | None = None
+    split_file: str | None = None
     verify_data: bool = False
     verify_tiles: bool = False
     chunk_size: int | None
@@ -198,6 +200,8 @@ class ClassificationSettings:
         if not isinstance(self.dataset_dir, (str, *others)):
             wanted = "a folder, of an image, or a list of them" if is_inference else "one folder"
             raise ValueError(f"dataset_dir must be the path of {wanted}, got {self.dataset_dir!r}")
+        if self.fold is not None:
+            parse_fold(self.fold, has_file=self.split_file is not None, has_test=not self.is_training)
         if self.data != "volumes" and not 0 <= self.padding <= _WHITE:
             raise ValueError(f"padding must be a grey value from 0 to {_WHITE}, got {self.padding}")
         if self.spacing is not None and len(self.spacing) != len(self.patch_size):

@@ -14,9 +14,10 @@ import numpy as np
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.suffixes import IMAGES_AND_VOLUMES, split_suffix
 from monai_patchgrow.data.tasks.faults import Report, refuse
+from monai_patchgrow.data.tasks.folds import NUM_FOLDS, count_folds
 from monai_patchgrow.data.tasks.labels_csv import read_slides_csv
 
-__all__ = ["find_images", "read_labelled_images", "split_images"]
+__all__ = ["count_groups", "find_images", "read_labelled_images", "split_images"]
 
 _TABLES = ("train.csv", "labels.csv")
 _IMAGE_FOLDERS = ("train_images", "images", ".")
@@ -109,13 +110,13 @@ def find_images(
 
 
 def split_images(
-    items: Sequence[dict[str, Any]], *, fold: int | Literal["all"], num_folds: int = 5, seed: int = 12345
+    items: Sequence[dict[str, Any]], *, fold: int | Literal["all"], num_folds: int = NUM_FOLDS, seed: int = 12345
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Split items into those to train on and those to validate on, each class by itself, so that all folds have it.
 
     The items of a class, sorted by name and shuffled, go to the folds in turn; the next class starts at the fold where
     the last one ended. Items with floats for labels are all of one class. Items of one "patient" stay together, in the
-    class of the highest label among them.
+    class of the highest label among them. Fewer images, or patients, than folds make a fold each.
 
     Args:
         items: as `read_labelled_images` gives them, in any order.
@@ -124,7 +125,7 @@ def split_images(
         seed: of the shuffle.
 
     Raises:
-        ValueError: there is no such fold, or there are fewer images, or patients, than folds.
+        ValueError: there is no such fold, or fewer than two images, or patients, to split.
 
     >>> items = [{"name": name, "label": name in "cd"} for name in "abcdef"]
     >>> [[item["name"] for item in part] for part in split_images(items, fold=0, num_folds=3)]
@@ -134,9 +135,7 @@ def split_images(
         return list(items), list(items)
     ordered = sorted(items, key=lambda item: item["name"])
     groups = _groups(ordered)
-    if num_folds < 2 or len(groups) < num_folds:
-        whose = "patients" if len(groups) < len(items) else "images"
-        raise ValueError(f"{len(groups)} {whose} do not make {num_folds} folds: fold='all' uses all of them")
+    num_folds = count_folds(len(groups), of="patient" if len(groups) < len(items) else "image", num_folds=num_folds)
     if isinstance(fold, bool) or fold not in range(num_folds):
         raise ValueError(f"fold must be one of 0 to {num_folds - 1} or 'all', got {fold!r}")
     of_class = defaultdict(list)
@@ -148,6 +147,15 @@ def split_images(
     held_out = {place for number in turns[int(fold) :: num_folds] for place in groups[number]}
     train = [item for place, item in enumerate(ordered) if place not in held_out]
     return train, [item for place, item in enumerate(ordered) if place in held_out]
+
+
+def count_groups(items: Sequence[dict[str, Any]]) -> int:
+    """How many there are to split: patients, and images whose patient isn't named.
+
+    >>> count_groups([{"patient": "a"}, {"patient": "a"}, {}])
+    2
+    """
+    return len(_groups(items))
 
 
 def _groups(items: Sequence[dict[str, Any]]) -> list[list[int]]:

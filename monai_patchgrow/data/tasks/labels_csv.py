@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.suffixes import IMAGES_AND_VOLUMES, split_suffix
 from monai_patchgrow.data.tasks.faults import Report, refuse
+from monai_patchgrow.data.tasks.table import other_separator, read_table
 
 __all__ = ["read_slides_csv"]
 
@@ -61,7 +61,7 @@ def read_slides_csv(
     if num_grades is not None and num_grades < 2:
         raise ValueError(f"num_grades must be 2 or more, got {num_grades}")
     file = Path(csv_file)
-    header, rows = _read_rows(file)
+    header, rows = read_table(file, row_of="image")
     images = _column(file, header, image_column, _IMAGE_COLUMNS, "the images")
     grades = _column(file, header, grade_column, _GRADE_COLUMNS, "the labels")
     folder, items, lines = _Folder(Path(image_dir), suffixes), [], dict[Path, int]()
@@ -118,32 +118,11 @@ def _is_image(path: Path) -> bool:
     return path.is_file() or (path.is_dir() and path.suffix.lower() == ".zarr")
 
 
-def _read_rows(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str | None]]]]:
-    """The header, and the rows with the numbers of their lines."""
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            rows = [(reader.line_num, row) for row in reader]
-            header = list(reader.fieldnames or [])
-    except FileNotFoundError:
-        raise DataError(f"{file}: no such file", rule="table-unreadable") from None
-    except UnicodeDecodeError as error:
-        what = f"no CSV file that can be read ({error}): save it as UTF-8"
-        raise DataError(f"{file}: {what}", rule="table-unreadable") from None
-    except (OSError, csv.Error) as error:
-        raise DataError(f"{file}: no CSV file that can be read ({error})", rule="table-unreadable") from None
-    if not rows:
-        raise DataError(f"{file}: no rows; needed are a header and one row per image", rule="table-unreadable")
-    return header, rows
-
-
 def _column(file: Path, header: Sequence[str], wanted: str | None, usual: Sequence[str], of: str) -> str:
     names = [wanted] if wanted else usual
     found = next((name for name in names if name in header), None)
     if found is None:
-        other_mark = len(header) == 1 and any(mark in header[0] for mark in ";\t")
-        hint = ": columns must be separated by commas" if other_mark else ""
-        what = f"no column {' or '.join(names)} for {of}; there are {', '.join(header)}{hint}"
+        what = f"no column {' or '.join(names)} for {of}; there are {', '.join(header)}{other_separator(header)}"
         raise DataError(f"{file}: {what}", rule="table-column")
     return found
 

@@ -27,6 +27,7 @@ from monai_patchgrow.data.tiles.source import TensorTiles, TileSource
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 from monai_patchgrow.tools.verify.parallel import check_all
 from monai_patchgrow.tools.verify.report import DataReport
+from monai_patchgrow.tools.verify.split import check_split
 from monai_patchgrow.tools.verify.whole_set import check_channel_counts, check_classes_present, check_duplicates
 
 __all__ = ["check_classification"]
@@ -38,7 +39,12 @@ _LOAD = (LoadImaged("image", reader="NibabelReader"), EnsureChannelFirstd("image
 
 
 def check_classification(
-    folder: Path, *, num_classes: int | None = None, headers_only: bool = False, num_workers: int | None = None
+    folder: Path,
+    *,
+    num_classes: int | None = None,
+    headers_only: bool = False,
+    num_workers: int | None = None,
+    split_file: str | None = None,
 ) -> DataReport:
     """Find all that is wrong with a folder of labelled images.
 
@@ -47,6 +53,7 @@ def check_classification(
         num_classes: labels are 0 to num_classes - 1; default: those that there are.
         headers_only: open the images, and read no more.
         num_workers: processes; default: one per core, at most 8.
+        split_file: of one's own, which is checked too.
     """
     faults = FaultList()
     try:
@@ -70,7 +77,10 @@ def check_classification(
         for image in _all_images(place):
             if Path(image).parent == place and image not in images:
                 faults.report("file-unlisted", image, "has no label")
-    return DataReport(folder, folder.name, f"{len(items)} images", tuple(faults), _summary(labels, classes))
+    names = [item["name"] for item in items]
+    split = {} if split_file is None else check_split(split_file, names, faults.report)
+    summary = {**_summary(labels, classes), **split}
+    return DataReport(folder, folder.name, f"{len(items)} images", tuple(faults), summary)
 
 
 def _classes(folder: Path) -> int:

@@ -18,6 +18,7 @@ from monai_patchgrow.data.tasks.task import JSON, Case, DecathlonTask, read_json
 from monai_patchgrow.data.tasks.verification import CheckedCase, check_case, check_image
 from monai_patchgrow.tools.verify.parallel import check_all
 from monai_patchgrow.tools.verify.report import DataReport
+from monai_patchgrow.tools.verify.split import check_split
 from monai_patchgrow.tools.verify.whole_set import check_classes_present, check_duplicates, check_spacings
 
 __all__ = ["check_segmentation"]
@@ -26,7 +27,12 @@ _CHANNEL = re.compile(r"_\d{4}$")  # as nnU-Net numbers an image's files
 
 
 def check_segmentation(
-    folder: Path, *, trust_label_voxels: bool = False, headers_only: bool = False, num_workers: int | None = None
+    folder: Path,
+    *,
+    trust_label_voxels: bool = False,
+    headers_only: bool = False,
+    num_workers: int | None = None,
+    split_file: str | None = None,
 ) -> DataReport:
     """Find all that is wrong with a data set.
 
@@ -35,6 +41,7 @@ def check_segmentation(
         trust_label_voxels: a label with its image's shape belongs to the image's voxels, whatever its header says.
         headers_only: read no voxel.
         num_workers: processes; default: one per core, at most 8.
+        split_file: of one's own, which is checked too.
     """
     faults = FaultList()
     try:
@@ -53,8 +60,10 @@ def check_segmentation(
     tested = dict(zip((str(files[0]) for files in tests), checked[len(task.cases) :], strict=True))
     faults += [fault for one in checked for fault in one.faults]
     _check_whole(folder, task, trained, tested, faults)
+    names = [case.name for case in task.cases]
+    split = {} if split_file is None else check_split(split_file, names, faults.report)
     count = f"{len(task.cases)} cases" + (f" and {len(tests)} test images" if tests else "")
-    return DataReport(folder, task.name, count, tuple(faults), _summary(task, trained))
+    return DataReport(folder, task.name, count, tuple(faults), {**_summary(task, trained), **split})
 
 
 def _check(task: DecathlonTask, options: Mapping[str, bool], job: Case | tuple[Path, ...]) -> CheckedCase:

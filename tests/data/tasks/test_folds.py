@@ -67,7 +67,19 @@ def test_unknown_fold(fold):
         split_cases(make_cases(10), fold=fold)
 
 
-@pytest.mark.parametrize(("count", "num_folds"), [(4, 5), (0, 5), (10, 1)])
-def test_impossible_number_of_folds(count, num_folds):
-    with pytest.raises(ValueError, match=f"{count} cases do not make {num_folds} folds"):
+def test_fewer_cases_than_folds_make_one_fold_each():
+    held_out = [names(split_cases(make_cases(4), fold=fold)[1]) for fold in range(4)]
+    assert sorted(held_out) == [["c00"], ["c01"], ["c02"], ["c03"]]
+
+
+@pytest.mark.parametrize(
+    ("count", "num_folds", "line"),
+    [
+        (1, 5, "1 case can't be split into folds: fold='all' trains and validates on the same"),
+        (0, 5, "0 cases can't be split into folds"),
+        (10, 1, "num_folds must be at least 2, got 1"),
+    ],
+)
+def test_impossible_number_of_folds(count, num_folds, line):
+    with pytest.raises(ValueError, match=line):
         split_cases(make_cases(count), fold=0, num_folds=num_folds)

@@ -59,7 +59,7 @@ def test_sound_folders_have_no_fault(sound, layout):
 
 
 def test_every_rule_has_its_fault():
-    denied = {"file-unreadable"}  # root may read anything: see below
+    denied = {"file-unreadable", "split-file"}  # root may read anything, and a split is no part of a folder: see below
     assert set(RULES) - {*DECATHLON, *NNUNET, *SLIDES} == denied
     assert len(RULES) >= 40
 
@@ -68,6 +68,18 @@ def test_a_file_that_this_user_may_not_read(copy_of, monkeypatch):
     folder = copy_of("slides")
     monkeypatch.setattr(os, "access", lambda path, mode: "_000" not in str(path))
     assert rules_of(folder) == {"file-unreadable"}
+
+
+@pytest.mark.parametrize(("layout", "name"), [("decathlon", "phantom_000"), ("slides", "phantom_0_64_000")])
+def test_a_split_of_one_s_own(copy_of, layout, name, tmp_path):
+    folder, file = copy_of(layout), tmp_path / "splits.csv"
+    file.write_text(f"case,fold\n{name},test\n")
+    assert rules_of(folder, split_file=str(file)) == {"split-file"}
+    file.write_text(f"case,fold\n{name},test\n{name[:-1]}1,0\n{name[:-1]}2,3\n")
+    report = check_data(folder, num_workers=0, split_file=str(file))
+    left = 0 if layout == "decathlon" else 3
+    assert report.summary["split"] == f"folds 0, 3 of 2 cases; held out 1, left out {left}"
+    assert report.is_sound
 
 
 def test_all_faults_of_a_folder_are_found_at_once(copy_of):

@@ -110,6 +110,7 @@ _LIST = {
     "row-twice": Rule("an image that a table lists twice", "keep one row"),
     "row-label": Rule("a label that isn't a number", "write a number"),
     "row-class": Rule("a label out of range", "write one of 0 to num_classes - 1"),
+    "split-file": Rule("a split_file that names unknown cases, or one twice, or a patient in two folds", "correct it"),
     "class-folders": Rule("neither a table nor a folder per class", "write labels.csv"),
     "image-unreadable": Rule("an image that can't be opened or decoded", "replace the file"),
     "tile-damaged": Rule("a tile that can't be decoded", "replace the file"),

@@ -20,6 +20,7 @@ __all__ = [
     "check_switches",
     "parse_compile",
     "parse_device",
+    "parse_file",
     "parse_folder",
     "parse_list",
     "parse_number",
@@ -165,6 +166,21 @@ def parse_folder(value: Any, *, name: str) -> str:
     """
     if not isinstance(value, str | os.PathLike) or str(value).strip() in ("", "None"):
         raise ValueError(f"{name} must be the path of a folder, got {value!r}")
+    return os.fspath(value)
+
+
+def parse_file(value: Any, *, name: str) -> str:
+    """Return the path of a file; whether it is there is another question.
+
+    Raises:
+        ValueError: no path, or an empty one.
+
+    >>> parse_file(0, name="split_file")
+    Traceback (most recent call last):
+    ValueError: split_file must be the path of a file, got 0
+    """
+    if not isinstance(value, str | os.PathLike) or not str(value).strip():
+        raise ValueError(f"{name} must be the path of a file, got {value!r}")
     return os.fspath(value)
 
 
