@@ -54,13 +54,13 @@ def new_bundle(
     Raises:
         ValueError: data that can't be used, no nnunetv2, a step of nnU-Net that failed, or a plan unfit for a bundle.
     """
-    folder, target = Path(data), Path(output)
-    check_new_folder(target)
+    check_new_folder(output)
+    folder, target = Path(data), Path(output).absolute()
     version = nnunet_version(options.interpreter)
     say(f"1/3 checking the headers of {folder}")
     _check(folder, trust_label_voxels=trust_label_voxels)
     description = raw_description(folder)
-    log = target.with_name(f"{target.name}.nnunet.log").absolute()
+    log = target.with_name(f"{target.name}.nnunet.log")
     plans = plan_data(description, folder_name(folder), options, nnunet_version=version, log=log, say=say)
     content = json.loads(plans.read_text(encoding="utf-8"))
     _check_configuration(content, options.configuration, folder)

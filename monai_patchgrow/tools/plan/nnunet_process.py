@@ -21,7 +21,7 @@ __all__ = ["NnunetProcess", "nnunet_version", "signals_as_exit"]
 
 _SCRIPT = Path(__file__).with_name("run_nnunet.py")
 _LOG, _PLAN = "nnunet.log", "plan.json"
-_VERSION = re.compile(r"2\.8\b")
+_VERSION, _SUPPORTED = re.compile(r"\d[\w.+!-]*"), re.compile(r"2\.8\b")
 _HOW_TO = 'pip install "nnunetv2>=2.8,<2.9" there, or name by --python the interpreter of an environment that has it'
 _COUNT = re.compile(rb"\| (\d+)/\d+ \[")  # of nnU-Net's own progress bar
 _SECONDS_PER_LOOK = 0.2
@@ -42,8 +42,8 @@ def nnunet_version(python: str) -> str:
         told = subprocess.run([python, str(_SCRIPT), "version"], capture_output=True, text=True, check=False)
     except OSError as error:
         raise ValueError(f"python: can't start {python} ({error.strerror}): name an interpreter") from None
-    if told.returncode or not _VERSION.match(told.stdout):
-        found = f"has nnunetv2 {told.stdout}" if told.stdout else "has no nnunetv2"
+    if not _SUPPORTED.match(told.stdout):
+        found = f"has nnunetv2 {told.stdout}" if _VERSION.fullmatch(told.stdout) else "has no nnunetv2"
         raise ValueError(f"{python} {found}, and plans are made by nnunetv2 2.8: {_HOW_TO}")
     return told.stdout
 
