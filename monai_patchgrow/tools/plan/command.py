@@ -50,7 +50,9 @@ def new(
     with signals_as_exit():
         written = new_bundle(str(data), str(output), options, trust_label_voxels=trust_label_voxels, say=_say)
     words = ["python", "-m", "monai.bundle", "run", "--config_file", f"{written}/configs/train.json"]
-    _say(f"train it: {shlex.join([*words, '--dataset_dir', os.path.abspath(str(data))])}")
+    words += ["--dataset_dir", os.path.abspath(str(data))]
+    words += ["--trust_label_voxels", "True"] if trust_label_voxels else []
+    _say(f"train it: {shlex.join(words)}")
     return str(written)
 
 

@@ -45,6 +45,14 @@ def test_the_plan_lies_in_the_bundle(stand_in, phantom_task, tmp_path):
     assert plan["configurations"]["3d_fullres"]["patch_size"] == [16, 32, 24]
 
 
+def test_the_command_tells_steps_and_what_to_run_next(stand_in, phantom_task, tmp_path, capsys):
+    cli.main(["new", str(phantom_task), "-o", str(tmp_path / "bundle"), "--trust_label_voxels"])
+    told = capsys.readouterr()
+    assert told.out == f"{tmp_path / 'bundle'}\n"
+    assert [line.split()[0] for line in told.err.splitlines()] == ["1/3", "2/3", "3/3", "train"]
+    assert told.err.endswith(f"train.json --dataset_dir {phantom_task} --trust_label_voxels True\n")
+
+
 def test_nnunet_is_asked_for_planner_and_memory(stand_in, phantom_task, tmp_path):
     make(phantom_task, tmp_path, memory="12GiB", preset="ResEncL")
     cases = [f"phantom_{number:03d}" for number in range(10)]
