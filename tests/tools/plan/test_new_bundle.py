@@ -177,7 +177,7 @@ def test_without_nnunet_one_line_says_how_to_get_it(phantom_task, tmp_path, monk
 def test_a_signal_ends_nnunet_and_leaves_nothing(stand_in, phantom_task, tmp_path, monkeypatch, number):
     monkeypatch.setenv("STAND_IN_FAULT", "hang")
     before = signal.getsignal(number)
-    threading.Thread(target=send, args=(number, stand_in)).start()
+    threading.Thread(target=send, args=(number, stand_in), daemon=True).start()
     with pytest.raises(SystemExit) as caught:
         cli.main(["new", str(phantom_task), "-o", str(tmp_path / "bundle")])
     assert (caught.value.code, signal.getsignal(number)) == (128 + number, before)
