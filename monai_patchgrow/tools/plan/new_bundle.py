@@ -6,12 +6,13 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tasks.task import JSON, read_json
-from monai_patchgrow.tools.plan.nnunet_process import nnunet_version
+from monai_patchgrow.tools.plan.nnunet_process import NnunetProcess, nnunet_version
 from monai_patchgrow.tools.plan.options import CONFIGURATIONS, PlanOptions
 from monai_patchgrow.tools.plan.planning import Say, plan_data
 from monai_patchgrow.tools.plan.raw_data import folder_name, raw_description, usual_orientation
@@ -57,11 +58,13 @@ def new_bundle(
     check_new_folder(output)
     folder, target = Path(data), Path(output).absolute()
     version = nnunet_version(options.interpreter)
+    check = partial(_check, folder, trust_label_voxels=trust_label_voxels, num_workers=options.num_workers)
     say(f"1/3 checking the headers of {folder}")
-    _check(folder, trust_label_voxels=trust_label_voxels)
+    check(headers_only=True)
     description = raw_description(folder)
     log = target.with_name(f"{target.name}.nnunet.log")
-    plans = plan_data(description, folder_name(folder), options, nnunet_version=version, log=log, say=say)
+    process = NnunetProcess(options.interpreter, version, log)
+    plans = plan_data(description, folder_name(folder), options, process, check_voxels=check, say=say)
     content = json.loads(plans.read_text(encoding="utf-8"))
     _check_configuration(content, options.configuration, folder)
     images = [Path(case["images"][0]) for case in description["dataset"].values()]
@@ -71,9 +74,14 @@ def new_bundle(
     return write_bundle({**files, _PLAN_IN_BUNDLE: plans.read_text(encoding="utf-8")}, target)
 
 
-def _check(data: Path, *, trust_label_voxels: bool) -> None:
-    """Refuse data whose headers or names are unsound, before nnU-Net reads it."""
-    report = check_segmentation(data, trust_label_voxels=trust_label_voxels, headers_only=True, num_workers=0)
+def _check(data: Path, *, trust_label_voxels: bool, num_workers: int | None, headers_only: bool = False) -> None:
+    """Refuse data that is unsound, before nnU-Net reads it: a truncated image it takes for a whole one."""
+    report = check_segmentation(
+        data,
+        trust_label_voxels=trust_label_voxels,
+        headers_only=headers_only,
+        num_workers=0 if headers_only else num_workers,
+    )
     if faults := [fault for fault in report.faults if not fault.is_warning]:
         more = f" (and {len(faults) - 1} more: patchgrow verify_data {data})" if len(faults) > 1 else ""
         raise DataError(f"{faults[0]}{more}")

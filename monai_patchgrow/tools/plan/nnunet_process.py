@@ -53,45 +53,47 @@ class NnunetProcess:
     """nnU-Net in an interpreter.
 
     python: path or name of the interpreter, which has nnunetv2.
-    folder: in which it works; all that it prints is gathered there.
-    kept_log: file that gets what it printed where a step fails.
+    version: of nnunetv2.
+    kept_log: file that gets what nnU-Net printed where a step fails.
     """
 
     python: str
-    folder: Path
+    version: str
     kept_log: Path
 
-    def extract_fingerprint(self, *, num_cases: int, num_workers: int) -> None:
+    def extract_fingerprint(self, folder: Path, *, num_cases: int, num_workers: int) -> None:
         """Read all cases, and write ``dataset_fingerprint.json``.
 
         Args:
+            folder: that holds nnU-Net's folders, and gets its log.
             num_cases: of the data set, for the progress bar on a terminal.
             num_workers: processes, each with one case in memory.
 
         Raises:
             ValueError: it failed.
         """
-        self._run("fingerprint", str(self.folder), str(num_workers), num_cases=num_cases)
+        self._run(folder, "fingerprint", str(num_workers), num_cases=num_cases)
 
-    def plan(self, planner: str, gib: float | None) -> dict[str, Any]:
+    def plan(self, folder: Path, planner: str, gib: float | None) -> dict[str, Any]:
         """Make a plan of the data set, whose fingerprint is there.
 
         Args:
+            folder: that holds nnU-Net's folders, and gets its log.
             planner: name of nnU-Net's class.
             gib: memory to plan for; None: the planner's own.
 
         Raises:
             ValueError: it failed.
         """
-        self._run("plan", str(self.folder), planner, "default" if gib is None else str(gib))
-        content: dict[str, Any] = json.loads((self.folder / _PLAN).read_text(encoding="utf-8"))
+        self._run(folder, "plan", planner, "default" if gib is None else str(gib))
+        content: dict[str, Any] = json.loads((folder / _PLAN).read_text(encoding="utf-8"))
         return content
 
-    def _run(self, *words: str, num_cases: int | None = None) -> None:
-        log = self.folder / _LOG
+    def _run(self, folder: Path, step: str, *words: str, num_cases: int | None = None) -> None:
+        log = folder / _LOG
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [self.python, str(_SCRIPT), *words],
+                [self.python, str(_SCRIPT), step, str(folder), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -107,7 +109,7 @@ class NnunetProcess:
             self.kept_log.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(log, self.kept_log)
             what = _reason(log) if process.returncode > 0 else f"ended by signal {-process.returncode}"
-            raise ValueError(f"nnU-Net's {words[0]} failed ({what}): its log is {self.kept_log}")
+            raise ValueError(f"nnU-Net's {step} failed ({what}): its log is {self.kept_log}")
 
 
 def _watch(process: subprocess.Popen[bytes], log: Path, num_cases: int | None) -> None:

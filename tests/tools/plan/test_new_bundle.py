@@ -49,7 +49,7 @@ def test_the_command_tells_steps_and_what_to_run_next(stand_in, phantom_task, tm
     cli.main(["new", str(phantom_task), "-o", str(tmp_path / "bundle"), "--trust_label_voxels"])
     told = capsys.readouterr()
     assert told.out == f"{tmp_path / 'bundle'}\n"
-    assert [line.split()[0] for line in told.err.splitlines()] == ["1/3", "2/3", "3/3", "train"]
+    assert [line.split()[0] for line in told.err.splitlines()] == ["1/3", "2/3", "2/3", "3/3", "train"]
     assert told.err.endswith(f"train.json --dataset_dir {phantom_task} --trust_label_voxels True\n")
 
 
@@ -126,6 +126,14 @@ def test_data_with_a_fault_is_refused_before_nnunet_reads_it(stand_in, phantom_t
     image = data / "imagesTr" / "phantom_004.nii.gz"
     image.write_bytes(b"")
     assert fault(data, tmp_path / "bundle").startswith(f"error: {image}: ")
+    assert (stand_in.asked(), (tmp_path / "cache").exists(), (tmp_path / "bundle").exists()) == ([], False, False)
+
+
+def test_a_truncated_image_is_refused_before_nnunet_takes_it_for_a_whole_one(stand_in, phantom_task, tmp_path):
+    data = shutil.copytree(phantom_task, tmp_path / "task")
+    image = data / "imagesTr" / "phantom_004.nii.gz"
+    image.write_bytes(image.read_bytes()[:9000])
+    assert fault(data, tmp_path / "bundle", "--num_workers", "1").startswith(f"error: {image}: truncated")
     assert (stand_in.asked(), (tmp_path / "cache").exists(), (tmp_path / "bundle").exists()) == ([], False, False)
 
 
