@@ -12,6 +12,7 @@ import fire
 from monai_patchgrow.bundle.one_line import one_line_errors
 from monai_patchgrow.files import write_whole
 from monai_patchgrow.schedules import GrowthSchedule
+from monai_patchgrow.tools.plan.command import new
 
 __all__ = ["main"]
 
@@ -216,6 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `patchgrow` command; a user's error is one line on stderr and exit code 1."""
     commands = {
         "plan": plan,
+        "new": new,
         "bundle": bundle,
         "phantom": phantom,
         "verify_data": verify_data,

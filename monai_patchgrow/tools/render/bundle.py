@@ -19,7 +19,15 @@ from monai_patchgrow.tools.render.bundle_scripts import bundle_scripts
 from monai_patchgrow.tools.render.segmentation_plan import SCHEMES, SegmentationPlan
 from monai_patchgrow.tools.render.trained_weights import TrainedWeights
 
-__all__ = ["BundleCard", "bundle_name", "default_schedule", "render_bundle", "render_templates", "write_bundle"]
+__all__ = [
+    "BundleCard",
+    "bundle_name",
+    "check_new_folder",
+    "default_schedule",
+    "render_bundle",
+    "render_templates",
+    "write_bundle",
+]
 
 TEMPLATES = Path(__file__).parent / "templates" / "segmentation"
 """The templates: Jinja2 in all files but code and licence."""
@@ -142,14 +150,27 @@ def write_bundle(files: Mapping[str, str], target: str | os.PathLike[str]) -> Pa
         ValueError: the folder holds something.
     """
     folder = Path(target).absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{target} is there already: name a new folder")
+    check_new_folder(target)
     with whole_folder(folder) as partial:
         for name, text in files.items():
             path = partial / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     return folder
+
+
+def check_new_folder(target: str | os.PathLike[str]) -> None:
+    """Refuse a folder that holds something.
+
+    Args:
+        target: folder of a bundle that is to be written.
+
+    Raises:
+        ValueError: it is there, and is no folder or not empty.
+    """
+    folder = Path(target)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{target} is there already: name a new folder")
 
 
 def default_schedule(plan: SegmentationPlan) -> GrowthSchedule:
