@@ -237,6 +237,7 @@ _STOPPED = """
 import os, runpy, signal, sys
 from pathlib import Path
 import nibabel as nib
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored in the background
 script, sent, *words = sys.argv[1:]
 save = nib.save
 def save_and_stop(image, path):

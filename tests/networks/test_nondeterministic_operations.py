@@ -1,4 +1,4 @@
-"""Which networks and losses call what torch lists as not deterministic on CUDA: docs/how-to/resume.md has this table.
+"""Which networks and losses call what torch lists as not deterministic on CUDA: docs/how-to/gpu.md has this table.
 
 The list is that of ``torch.use_deterministic_algorithms`` (2.13), both of its halves, since training doesn't call it.
 Forward and backward pass are recorded on a CPU, by the names that both devices share.
@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from monai_patchgrow.networks import backbone, classification_head, training_network
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "resume.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "gpu.md"
 LISTED = {
     *(f"upsample_{mode}_backward" for mode in ("linear1d", "bilinear2d", "bicubic2d", "trilinear3d")),
     *(f"{pad}_pad{axes}d_backward" for pad in ("replication", "reflection") for axes in (1, 2, 3)),

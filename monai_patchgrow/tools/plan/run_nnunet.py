@@ -11,6 +11,7 @@ number 1. GIB is the memory that is planned for, "default" the planner's own. Th
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
@@ -53,7 +54,7 @@ def make_plan(folder: str, planner: str, gib: str) -> None:
 
     name = plan_experiments([NUMBER], planner, gpu_memory_target_in_gb=None if gib == "default" else float(gib))
     plans = os.path.join(folder, "preprocessed", convert_id_to_dataset_name(NUMBER), f"{name}.json")
-    os.replace(plans, os.path.join(folder, "plan.json"))
+    shutil.move(plans, os.path.join(folder, "plan.json"))
 
 
 if __name__ == "__main__":  # nnU-Net's processes import this file again

@@ -182,8 +182,11 @@ def test_without_nnunet_one_line_says_how_to_get_it(phantom_task, tmp_path, monk
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_nnunet_and_leaves_nothing(stand_in, phantom_task, tmp_path, monkeypatch, number):
+def test_a_signal_ends_nnunet_and_leaves_nothing(stand_in, phantom_task, tmp_path, monkeypatch, request, number):
     monkeypatch.setenv("STAND_IN_FAULT", "hang")
+    # As in a shell: of a process in the background SIGINT is ignored.
+    given = signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    request.addfinalizer(lambda: signal.signal(number, given))
     before = signal.getsignal(number)
     threading.Thread(target=send, args=(number, stand_in), daemon=True).start()
     with pytest.raises(SystemExit) as caught:
