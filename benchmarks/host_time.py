@@ -67,7 +67,9 @@ def once(tree: str, data: str, recorded: bool = False, iterations: int = 300) ->
         if recorded:
             from monai_patchgrow.handlers import RecordedIterations
 
-            RecordedIterations(NoReplay()).attach(trainer)
+            recording = RecordedIterations(NoReplay())
+            recording._loss = torch.zeros(())  # that of a replay, of which there is none
+            recording.attach(trainer)
         clock = IterationClock(warm_up=10, iterations=iterations, seconds=0, clock=time.process_time)
         clock.attach(trainer)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, trainer.terminate)
