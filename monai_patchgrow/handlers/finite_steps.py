@@ -99,6 +99,7 @@ learning_rate, or amp=False where it is on
 
     def _check_epoch(self, engine: Any) -> None:
         if self._skipped is not None and bool(self._skipped):
+            self._skipped.zero_()  # a run that is started again begins anew
             raise self._fault("the gradients of one of the epoch's iterations were NaN or infinite", of_batch=False)
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and scaler.is_enabled() and scaler.get_scale() < _SMALLEST_SCALE:

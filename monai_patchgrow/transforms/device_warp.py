@@ -15,6 +15,7 @@ from torch.nn.functional import grid_sample
 
 from monai_patchgrow.transforms.one_copy import sent_together
 from monai_patchgrow.transforms.recipe import AugmentationRecipe
+from monai_patchgrow.transforms.warp import heaviest_class
 
 __all__ = ["WARPS", "Warps", "box_size", "cut_boxes", "leave_warps"]
 
@@ -186,9 +187,9 @@ def _points(matrices: Tensor, centres: Tensor, patch_size: Sequence[int]) -> Ten
 
 def _interpolate(boxes: Tensor, points: Tensor) -> Tensor:
     # torch counts in halves of the box, last axis first.
-    size = torch.stack([torch.full((), extent, dtype=points.dtype, device=points.device) for extent in boxes.shape[2:]])
-    grid = ((2 * points + 1) / size[:, None] - 1).flip(1).mT
-    grid = grid.reshape(len(boxes), *[1] * (len(size) - 1), -1, len(size))
+    halves = [(2 * own + 1) / size - 1 for own, size in zip(points.unbind(1), boxes.shape[2:], strict=True)]
+    grid = torch.stack(halves[::-1], dim=-1)
+    grid = grid.reshape(len(boxes), *[1] * (len(halves) - 1), -1, len(halves))
     return grid_sample(boxes, grid, align_corners=False).flatten(2)
 
 
@@ -204,7 +205,4 @@ def _vote(boxes: Tensor, points: Tensor) -> Tensor:
         classes.append(memory.gather(1, first + offset))
         shares = (fractions[:, axis] if step else 1 - fractions[:, axis] for axis, step in enumerate(steps))
         weights.append(math.prod(shares))
-    neighbours, all_weights = torch.stack(classes), torch.stack(weights)
-    # Classes are compared with each other rather than one-hot encoded: their number doesn't count.
-    votes = torch.stack([(all_weights * (neighbours == own)).sum(0) for own in neighbours])
-    return neighbours.gather(0, votes.argmax(0, keepdim=True))[0][:, None]
+    return heaviest_class(torch.stack(classes), torch.stack(weights))[:, None]

@@ -12,7 +12,7 @@ from torch.nn.functional import grid_sample
 
 from monai_patchgrow.transforms.recipe import AugmentationRecipe
 
-__all__ = ["draw_warps", "gather_warped"]
+__all__ = ["draw_warps", "gather_warped", "heaviest_class"]
 
 _POINTS_AT_ONCE = 2**15  # what the interpolation works on fits a core's cache
 
@@ -162,6 +162,19 @@ def _weigh(label: Tensor, points: Tensor, padding: Tensor) -> Tensor:
     # What the neighbours in the volume leave of the weight belongs to the outside.
     neighbours = torch.cat([classes.where(weights > 0, padding), padding.expand(1, points.shape[1])])
     shares = torch.cat([weights, 1 - weights.sum(0, keepdim=True)])
+    return heaviest_class(neighbours, shares)
+
+
+def heaviest_class(neighbours: Tensor, shares: Tensor) -> Tensor:
+    """The class with the largest share at each point, ``(...)``, the first of several.
+
+    Args:
+        neighbours: classes, ``(K, ...)``.
+        shares: the weight of each of them, ``(K, ...)``.
+
+    >>> heaviest_class(torch.tensor([[1], [2], [2]]), torch.tensor([[0.4], [0.3], [0.3]]))
+    tensor([2])
+    """
     # Classes are compared with each other rather than one-hot encoded: their number doesn't count.
     votes = torch.stack([(shares * (neighbours == own)).sum(0) for own in neighbours])
     return neighbours.gather(0, votes.argmax(0, keepdim=True))[0]

@@ -133,6 +133,7 @@ def test_a_skipped_step_ends_the_run_with_its_epoch():
     handler._skipped = torch.ones(())
     with pytest.raises(StepError, match=r"^epoch 1, iteration 1: the gradients of one of the epoch's iterations "):
         engine.run([0])
+    engine.run([0], max_epochs=2)  # as one that is started again with a lower rate
 
 
 def test_a_loss_scale_that_has_fallen_ends_the_run_with_its_epoch():

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import Any, SupportsIndex
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from torch import Tensor
@@ -135,7 +136,7 @@ class ImageBatch:
         """As many as were asked for; by itself one beside an encoder on the CPU, which needs the cores itself."""
         if self._prefetch is not True:
             return self._prefetch
-        return 1 if device.type == "cpu" else min(_MOST_READERS, usable_cpus())
+        return 1 if device.type == "cpu" else min(_MOST_READERS, usable_cpus(processes=idist.get_nproc_per_node()))
 
     def places(self, *chunks: Chunk, device: torch.device) -> Places:
         """Which image and which cell each patch belongs to, in the order of `read`, of chunk after chunk.

@@ -66,7 +66,7 @@ def test_as_many_threads_as_asked_for_read_a_chunk_in_its_order():
     ("prefetch", "device", "readers"), [(True, "cpu", 1), (True, "cuda", 5), (2, "cuda", 2), (4, "cpu", 4)]
 )
 def test_a_gpu_has_a_reader_per_cpu(monkeypatch, prefetch, device, readers):
-    monkeypatch.setattr("monai_patchgrow.engines.patchgd.images.usable_cpus", lambda: 5)
+    monkeypatch.setattr("monai_patchgrow.engines.patchgd.images.usable_cpus", lambda processes: 5 // processes)
     pinned = []
     monkeypatch.setattr(
         torch.Tensor, "pin_memory", lambda patches: pinned.append(threading.current_thread()) or patches
