@@ -11,10 +11,7 @@ compile=cuda-graphs, a replay counted as nothing. Writes a dated JSON and Markdo
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -27,10 +24,10 @@ import torch
 from ignite.engine import Events
 from iteration_clock import PARTS, WORK, IterationClock
 from results_file import table, write_results
+from two_trees import ROOT, call_in, tree_of
 
 from monai_patchgrow.data import write_phantom_task
 
-ROOT = Path(__file__).parents[1]
 BESIDES = [part for part in PARTS if part not in (*WORK, "waiting")]
 
 
@@ -82,29 +79,16 @@ def once(tree: str, data: str, recorded: bool = False, iterations: int = 300) ->
 
 def measure(before: str, rounds: int = 5) -> None:
     """Let both trees, and the recorded iterations, take turns, and write the medians."""
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "before"
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(tree), before], cwd=ROOT, check=True)
-        try:
-            data = str(write_phantom_task(Path(folder) / "phantom", num_cases=12))
-            ways = {"before": (tree, False), "now": (ROOT, False), "recorded": (ROOT, True)}
-            runs: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
-            for _ in range(rounds):
-                for name, (source, recorded) in ways.items():
-                    runs[name].append(_run(source, data, recorded))
-                    print(name, runs[name][-1], flush=True)
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=True)
+    with tree_of(before) as tree, tempfile.TemporaryDirectory() as folder:
+        data = str(write_phantom_task(Path(folder) / "phantom", num_cases=12))
+        ways = {"before": (tree, False), "now": (ROOT, False), "recorded": (ROOT, True)}
+        runs: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, (source, recorded) in ways.items():
+                arguments = ["once", str(source), data, f"--recorded={recorded}"]
+                runs[name].append(call_in(source, __file__, *arguments, OMP_NUM_THREADS="1"))
+                print(name, runs[name][-1], flush=True)
     _report(before, runs)
-
-
-def _run(tree: Path, data: str, recorded: bool) -> dict[str, float]:
-    command = [sys.executable, __file__, "once", str(tree), data, f"--recorded={recorded}"]
-    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if run.returncode:
-        raise RuntimeError(run.stderr[-2000:])
-    return json.loads(run.stdout.splitlines()[-1])
 
 
 def _report(before: str, runs: dict[str, list[dict[str, float]]]) -> None:

@@ -56,8 +56,13 @@ class Case:
 
 def measure(rounds: int = 3) -> None:
     """Time both cases, `rounds` times in turn after one for warming up, and write the medians."""
+    report({case.name: time_case(case, rounds) for case in make_cases()}, rounds)
+
+
+def make_cases() -> list[Case]:
+    """Few large patches with a real encoder, and many small ones with hardly any."""
     torch.manual_seed(0)
-    cases = [
+    return [
         Case.make(
             "ResNet18, 1024 px in 64 patches of 128 px, batch of 2",
             backbone("resnet18", in_channels=3, latent_dim=256),
@@ -69,7 +74,6 @@ def measure(rounds: int = 3) -> None:
             **{"latent_dim": 256, "size": 512, "patch": 16, "batch": 8},
         ),
     ]
-    report({case.name: time_case(case, rounds) for case in cases}, rounds)
 
 
 def time_case(case: Case, rounds: int) -> dict[str, list[tuple[float, float]]]:
