@@ -31,7 +31,7 @@ from monai_patchgrow.bundle.engine_run import run_engine
 from monai_patchgrow.bundle.ranks import check_ranks, join_ranks, leave_ranks
 from monai_patchgrow.data import SeededDataLoader, cases_of_rank
 from monai_patchgrow.data.loading.rank_share import slice_of_rank
-from monai_patchgrow.losses import loss_over_ranks
+from monai_patchgrow.losses import LabelLoss, loss_over_ranks
 from monai_patchgrow.metrics import QuadraticKappa
 from monai_patchgrow.networks import DeepSupervision, allow_single_voxel
 
@@ -212,13 +212,20 @@ def die(output, *, at, num_workers=0):
     time.sleep(100)
 
 
-def measure_loss(output, *, batch_dice):
-    """Value and gradient of the loss of a batch of 5, split as 3 and 2."""
+def measure_loss(output, *, batch_dice, kind=None):
+    """Value and gradient of the loss of a batch of 5, split as 3 and 2; of patches that are annotated unevenly."""
     torch.manual_seed(0)
     logits, target = torch.randn(5, 3, 4, 4, 4, dtype=torch.float64), torch.randint(3, (5, 1, 4, 4, 4))
     own = slice_of_rank(5, rank=idist.get_rank(), num_ranks=idist.get_world_size())
-    logits = logits[own.start : own.stop].requires_grad_()
-    loss = loss_over_ranks(DiceCELoss(to_onehot_y=True, softmax=True, batch=batch_dice))
+    logits, loss = (
+        logits[own.start : own.stop].requires_grad_(),
+        DiceCELoss(to_onehot_y=True, softmax=True, batch=batch_dice),
+    )
+    if kind is not None:
+        target[3:, :, 1:] = 3
+        regions = [(1, 2), (2,), (1,)] if kind == "regions" else ()
+        loss = LabelLoss(regions=regions, ignore_label=3, batch=batch_dice)
+    loss = loss_over_ranks(loss)
     value = loss(logits, target[own.start : own.stop])
     value.backward()
     return {"value": float(value), "gradient": logits.grad.tolist()}

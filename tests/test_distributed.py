@@ -167,12 +167,13 @@ def test_a_run_that_broke_off_goes_on_to_the_same_bits(processes, tmp_path):
 
 
 @pytest.mark.parametrize("batch_dice", [False, True])
-def test_averaged_gradients_are_those_of_the_whole_batch(processes, tmp_path, batch_dice):
+@pytest.mark.parametrize("kind", [None, "ignore", "regions"])
+def test_averaged_gradients_are_those_of_the_whole_batch(processes, tmp_path, batch_dice, kind):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()
     parts.mkdir()
-    [one] = start(processes, "measure_loss", whole, ranks=1, batch_dice=batch_dice).results
-    two = start(processes, "measure_loss", parts, batch_dice=batch_dice).results
+    [one] = start(processes, "measure_loss", whole, ranks=1, batch_dice=batch_dice, kind=kind).results
+    two = start(processes, "measure_loss", parts, batch_dice=batch_dice, kind=kind).results
     averaged = torch.cat([torch.tensor(rank["gradient"], dtype=torch.float64) for rank in two]) / 2
     assert float((averaged - torch.tensor(one["gradient"], dtype=torch.float64)).abs().max()) < 1e-8
     assert sum(rank["value"] for rank in two) / 2 == pytest.approx(one["value"], abs=1e-6)

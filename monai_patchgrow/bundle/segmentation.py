@@ -97,7 +97,7 @@ def prepare(settings: SegmentationSettings) -> None:
             warn_of_device(trainer, spatial_dims=len(settings.patch_size))
             leave_cpus_to_workers(trainer)
             if settings.is_on_gpu and idist.get_world_size() == 1:
-                counts = {"in_channels": len(settings.channels), "num_classes": len(settings.labels)}
+                counts = {"in_channels": len(settings.channels), "num_classes": settings.labels.num_labels}
                 rehearse(trainer, schedule, **counts, windows=getattr(inferer, "sw_batch_size", 1))
         except BaseException:
             leave_folders()

@@ -26,6 +26,7 @@ from monai_patchgrow.bundle.plain_settings import (
 from monai_patchgrow.bundle.segmentation_classes import parse_channels, parse_labels, parse_normalisation
 from monai_patchgrow.bundle.segmentation_levels import parse_levels
 from monai_patchgrow.bundle.split_settings import parse_fold
+from monai_patchgrow.data.tasks.label_classes import LabelClasses
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.arguments import Sizes, parse_int, parse_sizes
 from monai_patchgrow.transforms import AugmentationRecipe
@@ -36,6 +37,7 @@ OPTIONAL = MappingProxyType(
     {
         **{"smallest_patch": None, "full_patch_share": None, "stage_lengths": "epochs", "trust_label_voxels": False},
         **{"split_file": None, "extend_to": None, "checkpoint_minutes": 10, "deterministic": True},
+        "regions_class_order": None,
     }
 )
 """Settings that bundles lack which were rendered before them, with the values that such bundles had."""
@@ -93,7 +95,8 @@ class SegmentationSettings:
     augment: bool
     mirror_axes: Sizes
     channels: tuple[str, ...]
-    labels: Mapping[int, str]
+    labels: LabelClasses
+    regions_class_order: Sizes | None
     spacing: tuple[float, ...]
     orientation: str
     normalisation: tuple[Mapping[str, Any], ...]
@@ -154,14 +157,17 @@ class SegmentationSettings:
 
     @property
     def class_names(self) -> list[str]:
-        """Of the labels above background, in order."""
-        return list(self.labels.values())[1:]
+        """Of the labels above background, or of the regions, in order."""
+        return list(self.labels.structures)
 
     @property
     def resumed(self) -> dict[str, Any]:
         """What a run that is resumed must have in common with the one before, beside its epochs and its cases."""
         names = [field.name for field in fields(self) if field.name not in _FREE]
-        return {name: as_plain(getattr(self, name)) for name in names}
+        labels = self.labels.as_config()
+        values = {name: getattr(self, name) for name in names}
+        values["labels"] = list(labels.items()) if self.labels.regions else labels  # the order of regions counts
+        return {name: as_plain(value) for name, value in values.items()}
 
     @property
     def outputs(self) -> list[str]:
@@ -170,7 +176,8 @@ class SegmentationSettings:
         return [*weights, f"{self.output_dir}/history.jsonl", f"{self.output_dir}/tensorboard"]
 
     def __str__(self) -> str:
-        return "\n".join(f"{field.name:25} {getattr(self, field.name)}" for field in fields(self))
+        values = {field.name: getattr(self, field.name) for field in fields(self)} | {"labels": self.labels.as_config()}
+        return "\n".join(f"{name:25} {value}" for name, value in values.items())
 
 
 def _plan(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,12 +203,14 @@ def _data(raw: Mapping[str, Any]) -> dict[str, Any]:
     """What the cases are, and how they are prepared."""
     spacing = parse_list(raw["spacing"], name="spacing", length=len(raw["patch_size"]))
     channels, codes = parse_channels(raw["channels"]), raw["orientation"]
-    file = raw["split_file"]
+    file, order = raw["split_file"], raw["regions_class_order"]
+    labels = parse_labels(raw["labels"], order)
     if not isinstance(codes, str) or any(len(pair & set(codes)) != 1 for pair in _ORIENTATION) or len(codes) != 3:
         raise ValueError(f"orientation must have a letter each of LR, AP and IS, as RAS, got {codes!r}")
     return {
         "channels": channels,
-        "labels": parse_labels(raw["labels"]),
+        "labels": labels,
+        "regions_class_order": labels.regions_class_order or None,
         "spacing": tuple(parse_number(mm, name="spacing", above=0) for mm in spacing),
         "orientation": codes,
         "normalisation": parse_normalisation(raw["normalisation"], num_channels=len(channels)),

@@ -61,15 +61,17 @@ class Throughput:
     Args:
         image_key, label_key: keys of the batch: image ``(B, C, *patch)``, or a list of whole images, tensors or tile
             sources; label ``(B, 1, *patch)``, or ``(B,)`` where it is no map and has no foreground.
+        ignore_label: value of the label that is no foreground; None: all above 0 are.
     """
 
     precedes: ClassVar[tuple[OrderRule, ...]] = (
         OrderRule("ValidationHandler", Events.EPOCH_COMPLETED, "which stops the epoch's clock"),
     )
 
-    def __init__(self, *, image_key: str = "image", label_key: str = "label") -> None:
+    def __init__(self, *, image_key: str = "image", label_key: str = "label", ignore_label: int | None = None) -> None:
         self.image_key = image_key
         self.label_key = label_key
+        self.ignore_label = ignore_label
         self.epoch = EpochThroughput()
         self.total = EpochThroughput()
         self._clock, self._waiting = Timer(), Timer()
@@ -112,7 +114,8 @@ class Throughput:
         self.epoch.patches += len(image)
         self.epoch.voxels += _voxels_of(image)
         if label.ndim > 1:
-            self.epoch.foreground_voxels += int(torch.count_nonzero(label > 0))
+            foreground = label > 0 if self.ignore_label is None else (label > 0) & (label != self.ignore_label)
+            self.epoch.foreground_voxels += int(torch.count_nonzero(foreground))
         if WITHOUT_FOREGROUND in engine.state.batch:
             self.epoch.patches_without_foreground += int(engine.state.batch[WITHOUT_FOREGROUND].sum())
 

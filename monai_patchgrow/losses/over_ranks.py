@@ -10,6 +10,7 @@ from monai.losses import DiceLoss
 from torch import Tensor, nn
 
 from monai_patchgrow.internals.torch import Loss
+from monai_patchgrow.losses.annotated_mean import AnnotatedMean
 from monai_patchgrow.losses.batch_dice import BatchDiceOverRanks
 from monai_patchgrow.losses.patch_mean import is_mean_over_patches, terms_of
 
@@ -30,12 +31,12 @@ class LossOverRanks(nn.Module):
     """Each rank's share of a MONAI loss of the batch of all ranks.
 
     DistributedDataParallel averages the ranks' gradients with equal weights; what is a mean over patches is weighted
-    here with the rank's number of them, and what adds up over the batch (batch Dice) is added up over the ranks. The
-    mean of the ranks' values is the loss of the whole batch.
+    here with the rank's number of them, and what adds up over the batch (batch Dice, a mean over annotated voxels) is
+    added up over the ranks. The mean of the ranks' values is the loss of the whole batch.
 
     Args:
-        loss: a mean over patches, batch Dice, or a weighted sum of such losses, as ``DiceCELoss`` and
-            ``DeepSupervisionLoss`` are. It is left as it is.
+        loss: a mean over patches, batch Dice, an ``AnnotatedMean``, or a weighted sum of such losses, as ``DiceCELoss``
+            and ``DeepSupervisionLoss`` are. It is left as it is.
 
     Raises:
         ValueError: a loss that is neither, such as a cross entropy with class weights.
@@ -80,6 +81,8 @@ def _over_ranks(loss: nn.Module, share: _Share) -> nn.Module:
     for name, term in terms.items():
         setattr(loss, name, _over_ranks(term, share))
     if terms:
+        return loss
+    if isinstance(loss, AnnotatedMean):
         return loss
     if type(loss) is DiceLoss and loss.batch:
         return BatchDiceOverRanks(loss)

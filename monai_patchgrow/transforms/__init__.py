@@ -2,6 +2,7 @@
 
 from monai_patchgrow.transforms.augment import BatchAugmentation
 from monai_patchgrow.transforms.label_maps import LabelMapd
+from monai_patchgrow.transforms.label_places import LabelPlacesd
 from monai_patchgrow.transforms.patches import RandPatchesd, concatenate_patches
 from monai_patchgrow.transforms.recipe import AugmentationRecipe
 from monai_patchgrow.transforms.sized import share_patch_size
@@ -10,6 +11,7 @@ __all__ = [
     "AugmentationRecipe",
     "BatchAugmentation",
     "LabelMapd",
+    "LabelPlacesd",
     "RandPatchesd",
     "concatenate_patches",
     "share_patch_size",

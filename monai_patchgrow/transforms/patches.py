@@ -44,7 +44,8 @@ class RandPatchesd(Randomizable, MapTransform):
     lie anywhere in the volume. They alternate over the whole batch, so that each batch has its share of
     foreground; that needs the sample's place in the epoch, which a :class:`monai_patchgrow.data.SeededDataLoader` puts
     into the item (under `DRAW_KEY`), and with another loader they alternate within each volume. Collate with
-    :func:`concatenate_patches`.
+    :func:`concatenate_patches`. Of a label that is annotated in part, as :class:`LabelPlacesd` tells it, the others are
+    centred on annotated voxels.
 
     Where `recipe` asks for rotation or scaling, the patch is drawn through the rotated and scaled grid: its corners
     show the volume, not padding. Outside of the volume an image is 0: nnU-Net's value, and what MONAI's
@@ -56,11 +57,11 @@ class RandPatchesd(Randomizable, MapTransform):
         label_key: the label ``(1, *shape)``, class 0 being background.
         spatial_size: voxels per axis; a ``PatchSize``, read at call time, gives way to the size that a sample carries.
             With fewer axes than the volume the patches are slices: the volume's last axes are left out.
-        num_classes: classes of the label, background included.
+        num_classes: classes of the label, background included; read only where `indices_key` isn't there.
         num_samples: patches per volume; a ``PatchCount`` likewise.
-        indices_key: where ``ClassesToIndicesd`` left the voxels of each class (default: under the name that it takes
-            by itself); its ``max_samples_per_class`` bounds their memory, see `LOCATIONS_PER_CLASS`. Where nothing is
-            there they are found again for each volume, which is slow.
+        indices_key: where ``ClassesToIndicesd``, or :class:`LabelPlacesd`, left the voxels of the background and of
+            each class or region (default: under the name that they take by themselves), as few as their arguments say,
+            see `LOCATIONS_PER_CLASS`. Where nothing is there they are found again for each volume, which is slow.
         label_padding: label outside of the volume: 0, or what the loss ignores.
         foreground_fraction: share of the patches that are centred on foreground.
         recipe: rotation and scaling; without, patches are drawn straight.
@@ -105,8 +106,7 @@ class RandPatchesd(Randomizable, MapTransform):
         MapTransform.__init__(self, keys, allow_missing_keys)
         if not 0 <= foreground_fraction <= 1:
             raise ValueError(f"foreground_fraction must be between 0 and 1, got {foreground_fraction}")
-        self.label_key = label_key
-        self.spatial_size = spatial_size
+        self.label_key, self.spatial_size = label_key, spatial_size
         self.num_classes = num_classes
         self.num_samples = num_samples
         self.indices_key = f"{label_key}_cls_indices" if indices_key is None else indices_key
@@ -127,12 +127,12 @@ class RandPatchesd(Randomizable, MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Draw the patches of one volume."""
-        shape = tuple(data[self.label_key].shape[1:])
-        draw = data.get(DRAW_KEY)
+        shape, draw = tuple(data[self.label_key].shape[1:]), data.get(DRAW_KEY)
         axes, size = self._parse_size(draw, shape)
-        locations = self._class_locations(data)
+        locations, annotated = self._class_locations(data), data.get(f"{self.label_key}_annotated_indices")
         wanted = self._foreground_turns(draw)
-        starts = draw_starts(self.R, shape=shape, patch_size=size, class_locations=locations, on_foreground=wanted)
+        places: Any = {"class_locations": locations, "annotated": None if annotated is None else np.asarray(annotated)}
+        starts = draw_starts(self.R, shape=shape, patch_size=size, on_foreground=wanted, **places)
         warps = draw_warps(self.recipe, self.R, len(starts), axes=len(shape)) if self.recipe else _NO_WARPS
         patches: dict[Hashable, Any] = {}
         for key in self.key_iterator(dict(data)):
@@ -159,7 +159,7 @@ class RandPatchesd(Randomizable, MapTransform):
         return len(size), size + (1,) * (len(shape) - len(size))
 
     def _class_locations(self, data: Mapping[Hashable, Any]) -> list[np.ndarray]:
-        """Flat voxel indices of each foreground class."""
+        """Flat voxel indices of each foreground class or region."""
         indices = data.get(self.indices_key)
         if indices is None:
             indices = map_classes_to_indices(data[self.label_key], self.num_classes)
@@ -185,13 +185,12 @@ class RandPatchesd(Randomizable, MapTransform):
         warps: tuple[np.ndarray, np.ndarray],
     ) -> Tensor:
         volume, padding = self._volume(data, key)
-        is_label = key == self.label_key
+        is_label, (affected, matrices) = key == self.label_key, warps
         patches = gather_patches(volume, starts=starts, patch_size=size, padding=padding)
         patches = patches if is_label else patches.to(torch.float32)
-        affected, matrices = warps
         if len(affected):
-            options = {"starts": starts[affected], "matrices": matrices, "patch_size": size, "padding": padding}
-            patches[torch.from_numpy(affected)] = gather_warped(volume, is_label=is_label, **options)
+            options = {"starts": starts[affected], "patch_size": size, "padding": padding, "is_label": is_label}
+            patches[torch.from_numpy(affected)] = gather_warped(volume, matrices=matrices, **options)
         return patches
 
     def _volume(self, data: Mapping[Hashable, Any], key: Hashable) -> tuple[Tensor, Tensor]:
@@ -200,8 +199,7 @@ class RandPatchesd(Randomizable, MapTransform):
         return volume, self._label_padding(volume) if key == self.label_key else volume.new_zeros(len(volume))
 
     def _label_padding(self, label: Tensor) -> Tensor:
-        padding = torch.tensor([self.label_padding]).to(label.dtype)
-        if padding.item() != self.label_padding:
+        if (padding := torch.tensor([self.label_padding]).to(label.dtype)).item() != self.label_padding:
             raise ValueError(f"label_padding must fit the label's type {label.dtype}, got {self.label_padding}")
         return padding
 

@@ -38,12 +38,16 @@ def draw_starts(
     patch_size: Sequence[int],
     class_locations: Sequence[np.ndarray],
     on_foreground: np.ndarray,
+    annotated: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw the first voxel of each patch: around a foreground voxel, or anywhere where the patch lies in the volume.
 
     A foreground patch picks a class uniformly among those present, then one of its voxels, and is centred there
     as far as the volume's border allows. The others start uniformly. Where the volume is the smaller one it is
     centred in the patch, and the start is negative.
+
+    Of a volume that is annotated in part, the others are centred on an annotated voxel, as nnU-Net has it, and so are
+    all where there is no foreground.
 
     Args:
         random_state: source of all draws.
@@ -52,6 +56,7 @@ def draw_starts(
         class_locations: flat voxel indices (C order) of each foreground class; classes without any are skipped.
         on_foreground: for each patch, whether it is centred on foreground; uniform all the same where
             there is none.
+        annotated: flat voxel indices that are annotated; None, or none of them: patches lie anywhere.
 
     Returns:
         Integers, (patches, axes).
@@ -61,10 +66,17 @@ def draw_starts(
     present = [locations for locations in class_locations if len(locations)]
     chosen = np.flatnonzero(on_foreground)
     if present and len(chosen):
-        voxels = _draw_voxels(random_state, present, len(chosen))
-        centres = np.stack(np.unravel_index(voxels, tuple(shape)), axis=1)
-        starts[chosen] = np.clip(centres - np.floor_divide(patch_size, 2), 0, np.maximum(room, 0))
+        starts[chosen] = _starts_around(_draw_voxels(random_state, present, len(chosen)), shape, patch_size)
+    others = np.flatnonzero(~np.asarray(on_foreground, bool)) if present else np.arange(len(on_foreground))
+    if annotated is not None and len(annotated) and len(others):
+        starts[others] = _starts_around(_draw_voxels(random_state, [annotated], len(others)), shape, patch_size)
     return np.where(room < 0, room // 2, starts)
+
+
+def _starts_around(voxels: np.ndarray, shape: Sequence[int], patch_size: Sequence[int]) -> np.ndarray:
+    """First voxels of patches that are centred on flat voxel indices, as far as the volume's border allows."""
+    centres = np.stack(np.unravel_index(voxels, tuple(shape)), axis=1)
+    return np.clip(centres - np.floor_divide(patch_size, 2), 0, np.maximum(np.subtract(shape, patch_size), 0))
 
 
 def _draw_voxels(random_state: np.random.RandomState, locations: Sequence[np.ndarray], count: int) -> np.ndarray:

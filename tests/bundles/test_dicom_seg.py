@@ -89,6 +89,20 @@ def test_a_series_gets_a_segmentation(plane, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["in.dcm"]
 
 
+def test_each_region_is_a_segment_and_they_overlap(tmp_path):
+    slices = make_series(IMAGE)
+    write(slices, tmp_path / "in")
+    labels = {"background": 0, "whole": [1, 2], "ball": 2, "ignore": 3}
+    regions = {"labels": labels, "regions_class_order": [1, 2]}
+    [path] = predict(tmp_path / "in", tmp_path / "out", output_format="dicom-seg", **regions)
+    segmentation = highdicom.seg.segread(path)
+    names = [segmentation.get_segment_description(number).segment_label for number in (1, 2)]
+    voxels = segmentation.get_volume().array.reshape(-1, 2).astype(bool)
+    assert names == ["whole", "ball"] and segmentation.number_of_segments == 2
+    assert voxels.sum(0).tolist() == [(truth() > 0).sum(), (truth() == 2).sum()]
+    assert voxels[voxels[:, 1], 0].all()
+
+
 @pytest.mark.parametrize("output_format", ["nifti", "dicom-seg"])
 def test_the_files_of_a_series_are_one_case(output_format, tmp_path):
     slices = make_series(IMAGE)

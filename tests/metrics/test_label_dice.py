@@ -113,3 +113,42 @@ def test_a_prediction_of_too_many_classes_is_refused():
 def test_maps_of_two_shapes_are_refused():
     with pytest.raises(ValueError, match=r"^prediction and label must have one shape, got \(1, 6\) and \(2, 3\)$"):
         class_dice(torch.zeros(1, 6), torch.zeros(2, 3), num_classes=2)
+
+
+# regions, and voxels to ignore
+
+
+def test_a_region_has_the_dice_of_its_mask(monkeypatch):
+    monkeypatch.setattr(label_dice, "_VOXELS", 100)
+    pred, label = label_maps(4)
+    regions = [(1, 2, 3), (2, 3), (3,)]
+    ours = class_dice(pred, label, num_classes=4, regions=regions)
+    masks = [torch.stack([torch.isin(one, torch.tensor(own)) for own in regions], 1).float() for one in (pred, label)]
+    torch.testing.assert_close(ours, DiceMetric()(*masks)[0], rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("regions", [(), [(1, 2), (2,)]])
+def test_ignored_voxels_count_nowhere(regions):
+    pred, label = label_maps(3)
+    kept = torch.rand(label.shape, generator=torch.Generator().manual_seed(3)) < 0.5
+    theirs = class_dice(pred[kept], label[kept], num_classes=3, regions=regions)
+    ours = class_dice(pred, label.where(kept, 3), num_classes=3, regions=regions, ignore_label=3)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
+
+
+def test_the_metric_has_a_column_per_region():
+    cases = [label_maps(4, seed=seed) for seed in range(3)]
+    metric = LabelDice(4, include_background=False, output_transform=BOTH, regions=[(1, 2, 3), (2, 3)], ignore_label=4)
+    value, details = evaluated(metric, cases)
+    each = [class_dice(*case, num_classes=4, regions=[(1, 2, 3), (2, 3)]) for case in cases]
+    assert torch.equal(details, torch.stack(each)) and value == pytest.approx(float(details.mean()))
+
+
+def test_a_prediction_of_what_is_ignored_is_refused():
+    with pytest.raises(ValueError, match=r"^the prediction must have classes of 0 to 1, got 0 to 2$"):
+        class_dice(torch.tensor([[0, 2]]), torch.tensor([[0, 2]]), num_classes=2, ignore_label=2)
+
+
+def test_only_the_value_above_the_classes_can_be_ignored():
+    with pytest.raises(ValueError, match=r"^ignore_label must be the value above the classes, 2, got 1$"):
+        class_dice(torch.tensor([[0, 1]]), torch.tensor([[0, 1]]), num_classes=2, ignore_label=1)

@@ -141,6 +141,11 @@ def backgrounds_only(folder):
         voxels(f"labelsTr/{path.name}", lambda values: values * (values < 2))(folder)
 
 
+def ignored_as_a_whole(folder):
+    edit_json(folder, lambda content: content["labels"].update({"3": "ignore"}))
+    voxels(LABEL, lambda values: np.full_like(values, 3))(folder)
+
+
 DECATHLON = {
     "json-unreadable": [content("dataset.json", lambda text: text[:-5])],
     "json-key": [json_fault(lambda content: content.pop("labels"))],
@@ -194,6 +199,7 @@ DECATHLON = {
     "label-negative": [voxels(LABEL, first_voxel(-1), dtype=np.int16)],
     "label-unknown": [voxels(LABEL, first_voxel(7), dtype=np.int16)],
     "label-empty": [voxels(LABEL, np.zeros_like)],
+    "label-ignored": [ignored_as_a_whole],
     "class-absent": [backgrounds_only],
     "image-not-finite": [voxels(FIRST, first_voxel(np.nan), dtype=np.float32)],
     "image-overflow": [voxels(FIRST, first_voxel(1e39), dtype=np.float64), fields(FIRST, scl_slope=3e38, scl_inter=0)],
@@ -208,8 +214,15 @@ RAW_FIRST = "imagesTr/phantom_000_0000.nii.gz"
 NNUNET = {
     "json-key": [json_fault(lambda content: content.pop("file_ending"))],
     "label-kind": [
-        json_fault(lambda content: content["labels"].update(ignore=3)),
+        json_fault(lambda content: content["labels"].update(ignore=7)),
         json_fault(lambda content: content["labels"].update(whole=[1, 2])),
+    ],
+    "region-order": [
+        json_fault(
+            lambda content: content.update(
+                labels={"background": 0, "core": 1, "whole": [1, 2]}, regions_class_order=[1, 2]
+            )
+        )
     ],
     "case-count": [json_fault(lambda content: content.update(numTraining=99))],
     "file-ending": [json_fault(lambda content: content.update(file_ending=".mha"))],

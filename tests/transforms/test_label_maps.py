@@ -51,3 +51,24 @@ def test_no_copy_is_larger_than_the_map(monkeypatch):
 def test_metadata_is_kept():
     logits = MetaTensor(torch.randn(2, 4, 4, 4), affine=2 * torch.eye(4))
     assert LabelMapd("pred")({"pred": logits})["pred"].affine[0, 0] == 2
+
+
+# regions
+
+
+def test_each_region_is_written_where_its_sigmoid_is_above_a_half_over_those_before():
+    probabilities = torch.tensor([[0.2, 0.51, 0.9, 0.4, 0.5], [0.1, 0.4, 0.6, 0.8, 0.5]])
+    assert label_map(torch.logit(probabilities), [2, 1]).tolist() == [[0, 2, 1, 1, 0]]
+
+
+def test_regions_in_a_pipeline_keep_their_metadata():
+    logits = MetaTensor(torch.ones(2, 4, 4, 4), affine=2 * torch.eye(4))
+    labels = LabelMapd("pred", regions_class_order=[1, 3])({"pred": logits})["pred"]
+    assert labels.unique().tolist() == [3] and labels.affine[0, 0] == 2 and labels.dtype == torch.uint8
+
+
+def test_an_order_of_other_regions_is_refused():
+    with pytest.raises(
+        ValueError, match=r"^regions_class_order must have a value for each of the 3 logits, got \[1\]$"
+    ):
+        label_map(torch.zeros(3, 4), [1])

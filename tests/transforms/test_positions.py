@@ -82,3 +82,31 @@ def test_2d():
         on_foreground=np.array([True]),
     )
     assert starts.tolist() == [[1, 2]]
+
+
+# a volume that is annotated in part
+
+
+def draw_annotated(on_foreground, annotated, locations=()):
+    return draw_starts(
+        np.random.RandomState(0),
+        shape=SHAPE,
+        patch_size=(4, 3, 3),
+        class_locations=[np.array(some, dtype=np.int64) for some in locations],
+        on_foreground=np.array(on_foreground),
+        annotated=np.array(annotated, dtype=np.int64),
+    )
+
+
+def test_patches_that_are_not_on_foreground_lie_on_annotated_voxels():
+    starts = draw_annotated([True, False, False], [flat(2, 5, 4)], locations=[[flat(6, 5, 4)]])
+    assert starts.tolist() == [[4, 4, 3], [0, 4, 3], [0, 4, 3]]
+
+
+def test_without_foreground_all_patches_lie_on_annotated_voxels():
+    assert draw_annotated([True, False], [flat(2, 5, 4)], locations=[[]]).tolist() == [[0, 4, 3]] * 2
+
+
+def test_without_an_annotated_voxel_patches_lie_anywhere():
+    starts = draw_annotated([False] * 500, [])
+    assert len({tuple(start) for start in starts.tolist()}) > 100

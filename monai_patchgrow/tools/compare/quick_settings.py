@@ -28,7 +28,12 @@ def quick_settings(task: DecathlonTask) -> dict[str, Any]:
 
     Args:
         task: a data set; only the headers of its images are read.
+
+    Raises:
+        ValueError: its labels are regions, of which the bundle knows none.
     """
+    if task.regions:
+        raise ValueError(f"{task.name}: its labels are regions: make a bundle of it by patchgrow new, and train that")
     shapes, spacings = [], []
     for case in task.cases:
         image: Any = nib.load(case.images[0])

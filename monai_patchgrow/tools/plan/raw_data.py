@@ -14,6 +14,7 @@ from typing import Any
 import nibabel as nib
 
 from monai_patchgrow.data.tasks.decathlon import read_task
+from monai_patchgrow.data.tasks.label_classes import IGNORE, LabelClasses
 from monai_patchgrow.data.tasks.nifti_file import read_header
 from monai_patchgrow.data.tasks.nnunet_raw import is_nnunet_raw
 from monai_patchgrow.data.tasks.task import Case, read_json
@@ -38,10 +39,19 @@ def raw_description(data: Path) -> dict[str, Any]:
         described = {**content, "file_ending": "." + content["file_ending"].removeprefix(".")}
     else:
         channels = {str(number): name for number, name in enumerate(task.channels)}
-        # The planner counts the labels, and the Decathlon's names may stand for two.
-        described = {"channel_names": channels, "labels": {str(value): value for value in task.labels}}
+        described = {"channel_names": channels, "labels": _labels_of(task.classes)}
+        described |= {"regions_class_order": list(task.regions_class_order)} if task.regions else {}
         described["file_ending"] = _ENDING
     return {**described, "numTraining": len(cases), "dataset": cases}
+
+
+def _labels_of(classes: LabelClasses) -> dict[str, Any]:
+    """Values by name, or regions, as nnU-Net has them."""
+    if classes.regions:
+        return classes.as_config()
+    # The planner counts the labels, and the Decathlon's names may stand for two.
+    ignored = {} if classes.ignored is None else {IGNORE: classes.ignored}
+    return {**{str(value): value for value in range(classes.num_labels)}, **ignored}
 
 
 def _paths_of(case: Case) -> dict[str, Any]:

@@ -34,7 +34,8 @@ TEMPLATES = Path(__file__).parent / "templates" / "segmentation"
 
 _PARTS = "parts"  # what templates include: no files of a bundle
 _VERBATIM = (".py", "")  # suffixes of code, and of LICENSE
-_MAX_EPOCHS = 1000  # nnU-Net's, and the bundles'
+MAX_EPOCHS = 1000
+"""nnU-Net's, and the bundles'."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ class BundleCard:
         return cls(
             name=name,
             title=f"Segmentation of {plan.dataset}",
-            structures=", ".join(list(plan.labels.values())[1:]),
+            structures=", ".join(plan.classes.structures),
             images=", ".join(plan.channels),
             modality="CT" if is_ct else "MR",
         )
@@ -183,7 +184,7 @@ def default_schedule(plan: SegmentationPlan) -> GrowthSchedule:
         patch_size=plan.patch_size,
         total_stride=plan.total_stride,
         batch_size=plan.batch_size,
-        max_epochs=_MAX_EPOCHS,
+        max_epochs=MAX_EPOCHS,
         curriculum="efficiency",
         axis_order=plan.axes[::-1],
     )
@@ -199,14 +200,16 @@ def _texts(plan: SegmentationPlan) -> dict[str, Any]:
         # A norm needs more than one voxel at the bottleneck.
         "spatial_shape": [f"{stride * 2 if axis == 0 else stride}*n" for axis, stride in enumerate(plan.total_stride)],
         "input_text": _describe_inputs(plan),
-        "label_text": ", ".join(f"{value}: {label}" for value, label in plan.labels.items()),
+        "label_text": _describe_labels(plan),
+        "output_text": _describe_labels(plan) if plan.regions_class_order else ", ".join(plan.classes.outputs),
+        "output_def": {str(number): name for number, name in enumerate(plan.classes.outputs)},
     }
 
 
 def _mirroring(plan: SegmentationPlan, card: BundleCard) -> dict[str, Any]:
     """Which axes a bundle mirrors, and why."""
     mirrored = [axis for axis in plan.axes if axis != card.fixed_axis]
-    labels = " and ".join(list(plan.labels.values())[1:])
+    labels = " and ".join(plan.classes.structures)
     if card.fixed_axis is not None:
         text = f"not axis {card.fixed_axis}, along which {labels} lie, whose places mirroring exchanges"
     elif card.is_decathlon:
@@ -214,6 +217,16 @@ def _mirroring(plan: SegmentationPlan, card: BundleCard) -> dict[str, Any]:
     else:
         text = "all, as nnU-Net; leave out an axis along which labels know a direction, as left and right"
     return {"mirror_axes": mirrored, "mirror_text": text}
+
+
+def _describe_labels(plan: SegmentationPlan) -> str:
+    """The values of a label map and their names; of regions, the values that each is made of."""
+    classes = plan.classes
+    ignored = "" if classes.ignored is None else f", {classes.ignored}: not annotated"
+    if not classes.regions:
+        return ", ".join(f"{value}: {name}" for value, name in enumerate(classes.outputs)) + ignored
+    regions = (f"{' or '.join(map(str, values))}: {name}" for name, values in classes.regions.items())
+    return f"0: {classes.names[0]}, {', '.join(regions)}{ignored}"
 
 
 def _describe_inputs(plan: SegmentationPlan) -> str:

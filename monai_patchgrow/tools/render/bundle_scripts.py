@@ -33,6 +33,7 @@ _CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not i
         "data.tasks.faults": "faults",
         "data.tasks.folds": "folds",
         "data.tasks.header_checks": "header_checks",
+        "data.tasks.label_classes": "label_classes",
         "data.tasks.nifti_file": "nifti_file",
         "data.tasks.nifti_header": "nifti_header",
         "data.tasks.nnunet_raw": "nnunet_raw",

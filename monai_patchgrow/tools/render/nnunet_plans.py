@@ -60,17 +60,18 @@ def read_nnunet_plan(
 
     Raises:
         ValueError: a file that is no plan or no dataset.json; a configuration that is not there, is a cascade's, or
-            has what a bundle can't have; labels that are regions or are ignored.
+            has what a bundle can't have.
     """
     content, description = _read_json(plans), _read_json(dataset)
-    channels, labels = parse_channels(description, dataset), parse_labels(description, dataset)
+    channels, classes = parse_channels(description, dataset), parse_labels(description, dataset)
     try:
         config = _configuration(content, configuration)
         return plan_of(
             {**config, **_architecture(config, plans)},
             dataset=parse_folder_name(content.get("dataset_name"), key="dataset_name"),
             channels=channels,
-            labels=labels,
+            labels=classes.as_config(),
+            regions_class_order=classes.regions_class_order,
             intensities=parse_object(content.get(_INTENSITIES, {}), name=_INTENSITIES),
             orientation=_planned_orientation(orientation, content.get("transpose_forward", [0, 1, 2])),
         )
@@ -85,9 +86,10 @@ def plan_of(
     *,
     dataset: str,
     channels: Sequence[str],
-    labels: Mapping[int, str],
+    labels: Mapping[Any, Any],
     intensities: Mapping[str, Any],
     orientation: str = "RAS",
+    regions_class_order: Sequence[int] = (),
 ) -> SegmentationPlan:
     """Make a plan of one configuration in nnU-Net's words and axis order.
 
@@ -96,13 +98,13 @@ def plan_of(
             nnU-Net's keys.
         dataset: name of the data set's folder.
         channels: names of the input channels.
-        labels: names by value.
+        labels: names by value; or values by name where some are regions.
         intensities: nnU-Net's figures of the foreground, by channel number.
         orientation: codes of MONAI's axes (x, y, z).
+        regions_class_order: the value that each region is written as; empty: each label is a class.
 
     Raises:
-        ValueError: a figure that is no finite number of the rank and range that its key needs, or figures that don't
-            fit together.
+        ValueError: a figure that is no finite number of its key's rank and range, or figures that don't fit together.
         KeyError: a key that is not there.
     """
     patch = parse_list(config["patch_size"], name="patch_size")
@@ -112,7 +114,8 @@ def plan_of(
     return SegmentationPlan(
         dataset=dataset,
         channels=tuple(channels),
-        labels={str(value): name for value, name in sorted(labels.items())},
+        labels=dict(labels) if regions_class_order else {str(one): name for one, name in sorted(labels.items())},
+        regions_class_order=tuple(regions_class_order) or None,
         patch_size=_mirror(sizes),
         spacing=_mirror([round(float(parse_number(mm, name="spacing", above=0)), _SPACING_DIGITS) for mm in spacing]),
         normalisation=_normalisations(config, intensities),
@@ -204,7 +207,8 @@ def _configuration(content: Mapping[str, Any], name: str) -> dict[str, Any]:
         config = {**parse_object(found[parent], name=f"configuration {shown(parent)}"), **config}
         parent = parse_object(found[parent], name=parent).get("inherits_from")
     if config.get("previous_stage"):
-        raise ValueError(f"{name} refines what {shown(config['previous_stage'])} found, which no bundle does")
+        first = shown(config["previous_stage"])
+        raise ValueError(f"{name} is a cascade's: it takes what {first} predicted as channels, which no bundle does")
     return config
 
 

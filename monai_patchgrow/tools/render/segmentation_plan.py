@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monai_patchgrow.anisotropy import separate_axis
+from monai_patchgrow.data.tasks.label_classes import LabelClasses, has_regions_or_ignore, parse_label_classes
 from monai_patchgrow.schedules.arguments import Sizes
 from monai_patchgrow.tools.render.config_text import parse_folder_name, parse_name
 
@@ -35,7 +36,7 @@ class SegmentationPlan:
 
     dataset: name of the data set's folder.
     channels: names of the input channels.
-    labels: names by value, 0 being background.
+    labels: names by value, 0 being background; or values by name where some are regions.
     patch_size: full patch, voxels per axis.
     spacing: mm per axis.
     normalisation: one entry per channel, ``{"scheme": ...}`` with the scheme's figures.
@@ -45,6 +46,7 @@ class SegmentationPlan:
     batch_dice: whether Dice is taken over the batch as a whole.
     orientation: codes of the three array axes of a volume, as ``RAS``; the last is the one across slices.
     residual: whether the network's blocks are residual.
+    regions_class_order: the value that each region is written as; None: each label is a class.
 
     Raises:
         ValueError: figures that don't fit together.
@@ -52,7 +54,7 @@ class SegmentationPlan:
 
     dataset: str
     channels: tuple[str, ...]
-    labels: Mapping[str, str] = field(hash=False)
+    labels: Mapping[str, Any] = field(hash=False)
     patch_size: Sizes
     spacing: tuple[float, ...]
     normalisation: tuple[Mapping[str, Any], ...] = field(hash=False)
@@ -63,6 +65,7 @@ class SegmentationPlan:
     batch_dice: bool
     orientation: str = "RAS"
     residual: bool = False
+    regions_class_order: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -79,11 +82,11 @@ class SegmentationPlan:
 
     def _check_names(self) -> None:
         parse_folder_name(self.dataset, key="dataset")
-        for key, names in (("channels", self.channels), ("labels", self.labels.values())):
+        for key, names in (("channels", self.channels), ("labels", self.classes.outputs)):
             for name in names:
                 parse_name(name, key=key)
-        if len(self.labels) > _MOST_LABELS:
-            raise ValueError(f"labels must be at most {_MOST_LABELS}, which 8 bits hold, got {len(self.labels)}")
+        if (values := self.classes.num_values) > _MOST_LABELS:
+            raise ValueError(f"labels must be at most {_MOST_LABELS}, which 8 bits hold, got {values}")
         if sorted(map(str.upper, self.orientation), key=_CODES.find) not in _ORIENTATIONS:
             raise ValueError(f"orientation must have a letter each of LR, AP and IS, as RAS, got {self.orientation!r}")
 
@@ -97,6 +100,13 @@ class SegmentationPlan:
                 f"strides must start with 1 on every axis and kernel_sizes be odd, got {self.strides[0]} and "
                 f"{self.kernel_sizes}"
             )
+
+    @property
+    def classes(self) -> LabelClasses:
+        """What the labels stand for."""
+        if has_regions_or_ignore(self.labels):
+            return parse_label_classes(self.labels, self.regions_class_order)
+        return LabelClasses({int(value): name for value, name in self.labels.items()})
 
     @property
     def spatial_dims(self) -> int:

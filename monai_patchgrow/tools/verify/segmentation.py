@@ -127,6 +127,12 @@ def _summary(task: DecathlonTask, trained: Mapping[str, CheckedCase]) -> dict[st
         "channels": ", ".join(f"{number} {name}" for number, name in enumerate(task.channels)),
         "labels": ", ".join(f"{value} {name}" for value, name in task.labels.items()),
     }
+    if task.regions:
+        written = zip(task.regions.items(), task.regions_class_order, strict=True)
+        rows["labels"] = f"0 to {max(task.labels)}" + (", the last to be ignored" if task.classes.ignored else "")
+        rows["regions"] = ", ".join(
+            f"{name} {'+'.join(map(str, values))} (written as {value})" for (name, values), value in written
+        )
     if known := [case for case in trained.values() if case.shape]:
         rows["shape"] = f"{_range([case.shape for case in known])} voxels"
         rows["spacing"] = f"{_range([case.spacing for case in known])} mm"

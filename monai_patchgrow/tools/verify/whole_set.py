@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from monai_patchgrow.data.tasks.faults import Report
+from monai_patchgrow.data.tasks.label_classes import LabelClasses
 from monai_patchgrow.data.tasks.verification import CheckedCase
 
 __all__ = ["check_channel_counts", "check_classes_present", "check_duplicates", "check_spacings"]
@@ -46,7 +47,7 @@ def check_classes_present(file: str, classes: Mapping[int, str], found: set[int]
         found: those that there are.
         report: is told each fault.
     """
-    for value in sorted(set(classes) - found):
+    for value in sorted(set(classes) - found - {LabelClasses(classes).ignored}):
         report("class-absent", file, f"no case has the label {value} {classes[value]}".rstrip())
 
 

@@ -136,7 +136,7 @@ def test_residual_encoder(read, caplog):
     [
         ({"configurations": {}}, "has no configuration '3d_fullres'"),
         ({"modality": {}}, 'no "configurations" in it: is it a plan of nnU-Net v2'),
-        (with_configuration(previous_stage="3d_lowres"), "refines what '3d_lowres' found"),
+        (with_configuration(previous_stage="3d_lowres"), "is a cascade's: it takes what '3d_lowres' predicted"),
         (with_configuration(normalization_schemes=["Own", "Own"]), "normalisation 'Own' is none of nnU-Net's own"),
         (with_configuration(patch_size=[16, 128, 60]), "got 60 on axis 0 .stride 8."),
         (
@@ -159,8 +159,8 @@ def test_a_missing_key_is_named(read):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"background": 0, "whole": [1, 2]}, "regions, or ignored, are not supported"),
-        ({"background": 0, "ignore": 1}, "regions, or ignored, are not supported"),
+        ({"background": 0, "whole": [1, 2]}, "regions_class_order must have one value per region"),
+        ({"background": 0, "ignore": 1}, r"without gaps, got \[0\]"),
         ({"background": 0, "lesion": 2}, r"without gaps, got \[0, 2\]"),
     ],
 )
