@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.data.tasks.decathlon import read_task
 from monai_patchgrow.data.tasks.task import JSON, read_json
+from monai_patchgrow.tools.page.data_page import render_data_page
+from monai_patchgrow.tools.page.plan_story import PlanStory
 from monai_patchgrow.tools.plan.nnunet_process import NnunetProcess, nnunet_version
 from monai_patchgrow.tools.plan.options import CONFIGURATIONS, PlanOptions
 from monai_patchgrow.tools.plan.planning import Say, plan_data
@@ -19,6 +22,8 @@ from monai_patchgrow.tools.plan.raw_data import folder_name, raw_description, us
 from monai_patchgrow.tools.render.bundle import BundleCard, check_new_folder, render_bundle, write_bundle
 from monai_patchgrow.tools.render.dataset_names import parse_channels, parse_labels
 from monai_patchgrow.tools.render.nnunet_plans import read_nnunet_plan
+from monai_patchgrow.tools.render.segmentation_plan import SegmentationPlan
+from monai_patchgrow.tools.verify.report import DataReport
 from monai_patchgrow.tools.verify.segmentation import check_segmentation
 
 __all__ = ["new_bundle"]
@@ -26,7 +31,9 @@ __all__ = ["new_bundle"]
 _logger = logging.getLogger(__name__)
 
 _TURNS_IMAGES = "NibabelIOWithReorient"  # nnU-Net's one reader that doesn't take axes as they are stored
-_PLAN_IN_BUNDLE = "docs/nnUNetPlans.json"
+_MEDIAN = "median_image_size_in_voxels"  # as nnU-Net plans for, in its axis order
+_ON_PAGE = {"label-empty", "label-ignored"}  # warnings that the page finds by itself
+_PLAN_IN_BUNDLE, _PAGE_IN_BUNDLE = "docs/nnUNetPlans.json", "docs/data.html"
 
 
 def new_bundle(
@@ -40,7 +47,7 @@ def new_bundle(
     """Have nnU-Net plan a data set, and write the bundle of its plan, which appears whole or not at all.
 
     nnU-Net runs in a process and a temporary folder of its own, and the plan is its own, figure by figure. It lies in
-    the bundle, too: ``docs/nnUNetPlans.json``.
+    the bundle, too: ``docs/nnUNetPlans.json``; and so does a page about the data and the plan, ``docs/data.html``.
 
     Args:
         data: folder in the Decathlon's or nnU-Net's layout.
@@ -58,7 +65,8 @@ def new_bundle(
     check_new_folder(output)
     folder, target = Path(data), Path(output).absolute()
     version = nnunet_version(options.interpreter)
-    check = partial(_check, folder, trust_label_voxels=trust_label_voxels, num_workers=options.num_workers)
+    reports: list[DataReport] = []
+    check = partial(_check, folder, reports, trust_label_voxels=trust_label_voxels, num_workers=options.num_workers)
     say(f"1/3 checking the headers of {folder}")
     check(headers_only=True)
     description = raw_description(folder)
@@ -70,11 +78,49 @@ def new_bundle(
     images = [Path(case["images"][0]) for case in description["dataset"].values()]
     orientation = _planned_orientation(content, images, say)
     plan = read_nnunet_plan(plans, folder / JSON, configuration=options.configuration, orientation=orientation)
-    files = render_bundle(plan, BundleCard.of(plan))
-    return write_bundle({**files, _PLAN_IN_BUNDLE: plans.read_text(encoding="utf-8")}, target)
+    say("page: what the data is like; each case is read once")
+    page = _page(folder, plan, options, content, reports[-1], version)
+    files = {_PLAN_IN_BUNDLE: plans.read_text(encoding="utf-8"), _PAGE_IN_BUNDLE: page}
+    return write_bundle({**render_bundle(plan, BundleCard.of(plan)), **files}, target)
 
 
-def _check(data: Path, *, trust_label_voxels: bool, num_workers: int | None, headers_only: bool = False) -> None:
+def _page(
+    folder: Path,
+    plan: SegmentationPlan,
+    options: PlanOptions,
+    content: Mapping[str, Any],
+    report: DataReport,
+    version: str,
+) -> str:
+    """The page about the data and the plan, and about what the last check warned of."""
+    planned = [name for name in content["configurations"] if name != options.configuration]
+    median_shape = content["configurations"][options.configuration].get(_MEDIAN)
+    story = PlanStory(
+        planner=options.planner,
+        version=version,
+        configuration=options.configuration,
+        others=planned,
+        memory=f"{options.target_gib:g} GiB",
+        median_shape=median_shape and median_shape[::-1],
+    )
+    warned = [fault for fault in report.faults if fault.is_warning and fault.rule not in _ON_PAGE]
+    return render_data_page(
+        read_task(folder),
+        plan,
+        story,
+        warnings_found=[(fault.file.removeprefix(f"{folder}/"), fault.what) for fault in warned],
+        num_workers=options.num_workers,
+    )
+
+
+def _check(
+    data: Path,
+    reports: list[DataReport],
+    *,
+    trust_label_voxels: bool,
+    num_workers: int | None,
+    headers_only: bool = False,
+) -> None:
     """Refuse data that is unsound, before nnU-Net reads it: a truncated image it takes for a whole one."""
     report = check_segmentation(
         data,
@@ -82,6 +128,7 @@ def _check(data: Path, *, trust_label_voxels: bool, num_workers: int | None, hea
         headers_only=headers_only,
         num_workers=0 if headers_only else num_workers,
     )
+    reports.append(report)
     if faults := [fault for fault in report.faults if not fault.is_warning]:
         more = f" (and {len(faults) - 1} more: patchgrow verify_data {data})" if len(faults) > 1 else ""
         raise DataError(f"{faults[0]}{more}")

@@ -22,6 +22,9 @@ PRESETS = {
 }
 """nnU-Net's planners by the names of its presets."""
 
+_OWN_GIB = {"default": 8.0, "ResEncM": 8.0, "ResEncL": 24.0, "ResEncXL": 40.0}
+"""Memory that nnU-Net 2.8's planners plan for by themselves."""
+
 CONFIGURATIONS = ("3d_fullres", "3d_lowres", "2d")
 """nnU-Net's configurations that a bundle can have."""
 
@@ -72,6 +75,11 @@ class PlanOptions:
     def gib(self) -> float | None:
         """The memory as a number."""
         return None if self.memory is None else self._amount
+
+    @property
+    def target_gib(self) -> float:
+        """The memory that is planned for, GiB, where it is the planner's own too."""
+        return _OWN_GIB[self.preset] if self.gib is None else self.gib
 
     @property
     def planner(self) -> str:

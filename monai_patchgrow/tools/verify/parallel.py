@@ -23,7 +23,12 @@ _JOBS_PER_WORKER = 4  # fewer are done before a process has started
 
 
 def check_all(
-    check: Callable[[Job], Checked], jobs: Sequence[Job], *, unit: str, num_workers: int | None = None
+    check: Callable[[Job], Checked],
+    jobs: Sequence[Job],
+    *,
+    unit: str,
+    num_workers: int | None = None,
+    title: str = "verify",
 ) -> list[Checked]:
     """What a check says of each job, in their order.
 
@@ -32,6 +37,7 @@ def check_all(
         jobs: what is checked.
         unit: what a job is, for the progress bar, which only a terminal shows.
         num_workers: processes, each with one file in memory; 0: this one; default: one per core, at most 8.
+        title: of the progress bar.
 
     Raises:
         DataError: a process was killed, or came to no end.
@@ -42,7 +48,7 @@ def check_all(
     loader: Any = DataLoader(jobs, batch_size=None, collate_fn=check, generator=torch.Generator(), **options)  # type: ignore[arg-type]
     try:
         # disable=None: silent unless stderr is a terminal
-        return list(tqdm(loader, total=len(jobs), desc="verify", unit=unit, disable=None, leave=False))
+        return list(tqdm(loader, total=len(jobs), desc=title, unit=unit, disable=None, leave=False))
     except RuntimeError as error:
         if not str(error).startswith("DataLoader "):
             raise
