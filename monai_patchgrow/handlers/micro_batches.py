@@ -127,7 +127,8 @@ class MicroBatches:
         elif idist.get_world_size() > 1:
             why = "on one of several processes: more of them, or a smaller batch_size, need less each"
         elif not is_mean_over_patches(engine.loss_function):
-            why = "under a loss over the whole batch: batch_dice=False can be taken apart, where no label is ignored"
+            why = "under a loss over the whole batch, which can't be taken apart"
+            why += " (a label to ignore makes it one too): batch_dice=False can"
         if why:
             raise MemoryShort(f"out of memory {why} ({batch}): {MEMORY_REMEDY} ({reason})")
 

@@ -2,7 +2,7 @@
 
 from monai_patchgrow.losses.deep_supervision import DeepSupervisionLoss
 from monai_patchgrow.losses.image_target import ImageTarget
-from monai_patchgrow.losses.label_loss import LabelLoss, label_loss
+from monai_patchgrow.losses.label_map import LabelLoss, label_loss
 from monai_patchgrow.losses.ordinal import OrdinalLoss, ordinal_grades
 from monai_patchgrow.losses.over_ranks import LossOverRanks, loss_over_ranks
 from monai_patchgrow.losses.regression import RegressionLoss, regression_grades

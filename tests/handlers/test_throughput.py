@@ -36,6 +36,11 @@ def test_foreground_is_every_label_above_zero():
     assert run([make_batch(2, foreground=3), make_batch(2, foreground=1)]).epoch.foreground_voxels == 4
 
 
+def test_an_ignored_label_is_no_foreground():
+    throughput = run([make_batch(1, foreground=3)], throughput=Throughput(ignore_label=3))
+    assert throughput.epoch.foreground_voxels == 2
+
+
 def test_share_of_foreground():
     assert run([make_batch(1, foreground=5)]).epoch.foreground_share == 0.25
 

@@ -51,7 +51,7 @@ def render_data_page(
     cases = survey_cases(task, orientation=plan.orientation, num_workers=num_workers)
     suspects, groups = find_suspects(cases, task.classes, task.channels, orientation=plan.orientation)
     named = {suspect.case for suspect in suspects}
-    chosen = dict.fromkeys(choose_samples(cases, [suspect.case for suspect in suspects]))
+    chosen = choose_samples(cases, [one.case for one in suspects], num_labels=task.classes.num_labels)
     by_name = {survey.name: (case, survey) for case, survey in zip(task.cases, cases, strict=True)}
     return _template().render(
         name=plan.dataset,

@@ -41,15 +41,18 @@ class SampleSlice:
     pictures: tuple[tuple[str, str, int, int], ...]
 
 
-def choose_samples(cases: Sequence[CaseSurvey], suspects: Sequence[str], *, count: int = 6) -> list[str]:
+def choose_samples(
+    cases: Sequence[CaseSurvey], suspects: Sequence[str], *, num_labels: int, count: int = 6
+) -> list[str]:
     """Names of cases to show: from the least to the most foreground, and the first suspicious ones.
 
     Args:
-        cases: as they were surveyed; the ignored label counts as foreground.
+        cases: as they were surveyed.
         suspects: names of suspicious cases.
+        num_labels: label values that aren't ignored, the background too.
         count: how many of each kind, at most.
     """
-    by_size = sorted(cases, key=lambda case: sum(case.counts[1:]) * case.voxel_ml)
+    by_size = sorted(cases, key=lambda case: sum(case.counts[1:num_labels]) * case.voxel_ml)
     places = np.unique(np.linspace(0, len(by_size) - 1, count).round().astype(int))
     usual = [by_size[place].name for place in places]
     return list(dict.fromkeys([*usual, *list(dict.fromkeys(suspects))[: count // 2]]))

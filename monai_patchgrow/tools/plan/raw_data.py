@@ -21,6 +21,7 @@ from monai_patchgrow.data.tasks.task import Case, read_json
 
 __all__ = ["data_digest", "folder_name", "raw_description", "usual_orientation"]
 
+_BACKGROUND = "background"  # as nnU-Net must have 0 called
 _ENDING = ".nii.gz"  # by which nnU-Net chooses how the Decathlon's images are read
 
 
@@ -48,7 +49,7 @@ def raw_description(data: Path) -> dict[str, Any]:
 def _labels_of(classes: LabelClasses) -> dict[str, Any]:
     """Values by name, or regions, as nnU-Net has them."""
     if classes.regions:
-        return classes.as_config()
+        return {_BACKGROUND if value == 0 else name: value for name, value in classes.as_config().items()}
     # The planner counts the labels, and the Decathlon's names may stand for two.
     ignored = {} if classes.ignored is None else {IGNORE: classes.ignored}
     return {**{str(value): value for value in range(classes.num_labels)}, **ignored}
