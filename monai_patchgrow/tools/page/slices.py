@@ -70,7 +70,7 @@ def sample_slice(case: Case, survey: CaseSurvey, classes: LabelClasses, channels
         channels: names; the first four are shown.
     """
     label, spacing = turned(case.label, "RAS")
-    label = np.rint(label).astype(np.int32).reshape(label.shape[:3])
+    label = (np.rint(label).astype(np.int32) if label.dtype.kind == "f" else label).reshape(label.shape[:3])
     across = _across(spacing)
     foreground = (label > 0) & (label < classes.num_labels)
     area = foreground.sum(tuple(axis for axis in range(3) if axis != across))
