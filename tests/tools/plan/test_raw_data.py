@@ -1,5 +1,6 @@
 """How a data set is shown to nnU-Net: its own dataset.json, each file by its path, axes as they are stored."""
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -19,6 +20,22 @@ def test_the_decathlon_s_layout_is_described_in_nnunet_s_words(tmp_path):
     channels = {"0": "T2", "1": "CT"}
     assert described == {"channel_names": channels, "labels": labels, "file_ending": ".nii.gz", "numTraining": 2}
     assert [len(case["images"]) for case in cases.values()] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "order", "described"),
+    [
+        ({"bg": 0, "whole": [1, 2], "core": 2, "ignore": 3}, [1, 2], {"whole": [1, 2], "core": 2, "ignore": 3}),
+        ({"0": "background", "1": "lesion", "2": "ignore"}, None, {"1": 1, "ignore": 2}),
+    ],
+)
+def test_regions_and_ignored_voxels_are_described_as_nnunet_has_them(tmp_path, labels, order, described):
+    folder = write_phantom_like(tmp_path / "task", **KIND)
+    content = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps({**content, "labels": labels, "regions_class_order": order}))
+    found = raw_description(folder)
+    background = {"background": 0} if order else {"0": 0}
+    assert (found["labels"], found.get("regions_class_order")) == ({**background, **described}, order)
 
 
 def test_of_nnunet_s_layout_the_dataset_json_stays(tmp_path):
