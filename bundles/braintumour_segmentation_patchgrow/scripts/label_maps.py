@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import runpy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def check_format(items: Sequence[dict[str, Any]], output_format: str, output_dir
         _dicom_seg()["check_sources"](items, output_dir)
 
 
-def write(labels: MetaTensor, item: dict[str, Any], folder: Path, output_format: str, names: Mapping[str, str]) -> Path:
+def write(labels: MetaTensor, item: dict[str, Any], folder: Path, output_format: str, classes: Sequence[Any]) -> Path:
     """The file of a label map, with the image's very geometry: whole, or not at all."""
     array = labels[0].cpu().numpy()
     array = array.astype(np.uint8 if array.max(initial=0) < 256 else np.uint16)
@@ -75,7 +75,7 @@ def write(labels: MetaTensor, item: dict[str, Any], folder: Path, output_format:
     partial = folder / f".{item['name']}.{os.getpid()}.partial{_ENDINGS[output_format]}"
     try:
         if output_format == "dicom-seg":
-            _dicom_seg()["write_segmentation"](array, item, partial, names=names)
+            _dicom_seg()["write_segmentation"](array, item, partial, *classes)
         else:
             nib.save(image, partial)
         os.replace(partial, target)

@@ -62,7 +62,8 @@ def predict(
     amp: bool = False,
     amp_kwargs: Mapping[str, Any] | None = None,
     output_format: str = "nifti",
-    labels: Mapping[str, str] | None = None,
+    labels: Mapping[str, Any] | None = None,
+    regions_class_order: Sequence[int] | None = None,
     num_workers: int = 0,
 ) -> list[Path]:
     """Write one label map per case, NAME.nii.gz on the voxels of its image; a case that fails is named and skipped.
@@ -78,7 +79,8 @@ def predict(
         amp: automatic mixed precision.
         amp_kwargs: of ``torch.autocast``, such as its ``dtype``.
         output_format: "nifti", or "dicom-seg" for a DICOM segmentation, NAME.dcm, of a DICOM series.
-        labels: names by value, which the segments of a DICOM segmentation get.
+        labels: the bundle's, by which the segments of a DICOM segmentation are made.
+        regions_class_order: the bundle's, where its labels are regions.
         num_workers: threads that preprocess the next cases, one each, while a case is computed and the label map of
             the one before is written; 0: one thing after the other. The label maps are the same.
 
@@ -97,7 +99,7 @@ def predict(
     save_free = Compose([step for step in postprocessing.transforms if not isinstance(step, SaveImaged)])
     mixed = {"enabled": amp, **(amp_kwargs or {})}
     compute = partial(_compute, network=network, inferer=inferer, device=torch.device(device), mixed=mixed)
-    where = (Path(output_dir), output_format, labels or {})
+    where = (Path(output_dir), output_format, (labels, regions_class_order))
     ends = _Ends(items, output_dir, output_format)
     cases = read_ahead(items, partial(_read, preprocessing), save_free, num_workers=num_workers)
     alone, ending = writing_alone(output_dir), ended_by_sigterm()

@@ -23,6 +23,7 @@ Code, _ = optional_import("pydicom.sr.coding", name="Code")
 
 _DICOM = runpy.run_path(str(Path(__file__).with_name("dicom.py")))
 stop = runpy.run_path(str(Path(__file__).with_name("cases.py")))["stop"]
+carried = runpy.run_path(str(Path(__file__).with_name("carried.py")))["carried"]
 _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID", "FrameOfReferenceUID", "Modality")
 _MAY_BE_EMPTY = {
     **dict.fromkeys(("PatientID", "PatientName", "AccessionNumber", "StudyID"), ".+"),
@@ -52,15 +53,20 @@ def check_sources(items: Sequence[dict[str, Any]], output_dir: str | os.PathLike
 
 
 def write_segmentation(
-    labels: np.ndarray, item: dict[str, Any], path: str | os.PathLike[str], *, names: Mapping[str, str]
+    labels: np.ndarray,
+    item: dict[str, Any],
+    path: str | os.PathLike[str],
+    names: Mapping[str, Any] | None = None,
+    regions_class_order: Sequence[int] | None = None,
 ) -> None:
-    """Write the SEG of a case.
+    """Write the SEG of a case: a segment for each label, or for each region, which may overlap.
 
     Args:
         labels: (columns, rows, slices), in the order of the series' grid.
         item: of `find_images`.
         path: of the file.
-        names: of the labels by value; 0 is background.
+        names: the bundle's labels; None: they are called by their value.
+        regions_class_order: the bundle's, where its labels are regions.
 
     Raises:
         ValueError: the series can't be referred to.
@@ -71,12 +77,12 @@ def write_segmentation(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sources, masks = _sources(grid.slices, np.ascontiguousarray(labels.T))
-        values = range(1, max(int(labels.max(initial=0)), len(names) - 1) + 1)
+        segments, masks = _segments(masks, names, regions_class_order)
         segmentation = highdicom.seg.Segmentation(
             source_images=sources,
             pixel_array=masks,
             segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=[_segment(value, names.get(str(value), f"label {value}")) for value in values],
+            segment_descriptions=segments,
             series_instance_uid=highdicom.UID(),
             series_number=int(sources[0].get("SeriesNumber") or 0) + 1000,
             series_description=f"segmentation by {_bundle()['name']}"[:_LONGEST_MEANING],
@@ -124,8 +130,23 @@ def _source(path: str) -> Any:
     return dataset
 
 
+def _segments(masks: np.ndarray, names: Any, order: Any) -> tuple[list[Any], np.ndarray]:
+    """What each segment is, and the masks (slices, rows, columns) by their numbers; of regions a mask each, behind."""
+    classes = None if names is None else carried("segmentation_classes").parse_labels(names, order)
+    if classes is not None and classes.regions:
+        described = [_segment(number, name) for number, name in enumerate(classes.regions, start=1)]
+        return described, np.stack([np.isin(masks, values) for values in classes.regions.values()], -1)
+    known = () if classes is None else classes.structures
+    count = max(int(masks.max(initial=0)), len(known))
+    told = [*known, *(f"label {value}" for value in range(len(known) + 1, count + 1))]
+    return [_segment(value, name) for value, name in enumerate(told, start=1)], masks
+
+
 def _segment(value: int, name: str) -> Any:
-    """What a label value means; its code is the bundle's own, for nobody says which structure in SNOMED it is."""
+    """What a label, or a region by its number, means.
+
+    Its code is the bundle's own, for nobody says which structure in SNOMED it is.
+    """
     bundle = _bundle()
     return highdicom.seg.SegmentDescription(
         segment_number=value,

@@ -21,24 +21,32 @@ carried = runpy.run_path(str(_SCRIPTS / "carried.py"))["carried"]
 
 
 class Ensemble(torch.nn.Module):
-    """Networks that vote: logits of the mean of their softmax.
+    """Networks that vote: logits of the mean of their softmax, or sigmoid.
 
     Args:
         members: networks (B, C, *spatial) -> logits (B, K, *spatial).
+        has_regions: each logit has a sigmoid of its own.
     """
 
-    def __init__(self, members: Sequence[torch.nn.Module]) -> None:
+    def __init__(self, members: Sequence[torch.nn.Module], *, has_regions: bool = False) -> None:
         super().__init__()
         self.members = torch.nn.ModuleList(members)
+        self.has_regions = has_regions
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Log of the mean softmax, (B, K, *spatial); the plain logits of a single member."""
+        """Log of the mean softmax, or logit of the mean sigmoid, (B, K, *spatial); a single member's plain logits."""
         if len(self.members) == 1:
             return self.members[0](images)
-        total = torch.log_softmax(self.members[0](images).float(), 1)
+        total = self._votes(self.members[0](images).float())
         for member in self.members[1:]:
-            total = torch.logaddexp(total, torch.log_softmax(member(images).float(), 1))
-        return total - math.log(len(self.members))
+            total = torch.logaddexp(total, self._votes(member(images).float()))
+        return total[0] - total[1] if self.has_regions else total - math.log(len(self.members))
+
+    def _votes(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logs of the probabilities; of regions for and against each, (2, B, K, *spatial)."""
+        if self.has_regions:
+            return torch.nn.functional.logsigmoid(torch.stack([logits, -logits]))
+        return torch.log_softmax(logits, 1)
 
 
 class Mirrored(torch.nn.Module):
@@ -64,7 +72,11 @@ class Mirrored(torch.nn.Module):
 
 
 def assemble(
-    network: torch.nn.Module, *, ckpt_path: str | Sequence[str], mirror_axes: Sequence[int] = ()
+    network: torch.nn.Module,
+    *,
+    ckpt_path: str | Sequence[str],
+    mirror_axes: Sequence[int] = (),
+    has_regions: bool = False,
 ) -> torch.nn.Module:
     """What predicts: the network itself, mirrored on request, or one copy of it per weight file.
 
@@ -72,6 +84,7 @@ def assemble(
         network: it gets no weights here where `ckpt_path` is a single path: see `load_weights`.
         ckpt_path: one weight file, or a list of several, which are loaded.
         mirror_axes: as `Mirrored` takes them.
+        has_regions: as `Ensemble` takes it.
     """
     _check_axes(network, mirror_axes)
     # A patch as small as the total stride leaves the bottleneck a single voxel, which torch's norm refuses.
@@ -81,7 +94,8 @@ def assemble(
     members = [copy.deepcopy(network) for _ in ckpt_path]
     for member, path in zip(members, ckpt_path, strict=True):
         load_weights(member, ckpt_path=path)
-    return Ensemble([Mirrored(member, mirror_axes) if mirror_axes else member for member in members])
+    voters = [Mirrored(member, mirror_axes) if mirror_axes else member for member in members]
+    return Ensemble(voters, has_regions=has_regions)
 
 
 def _check_axes(network: torch.nn.Module, mirror_axes: Any) -> None:

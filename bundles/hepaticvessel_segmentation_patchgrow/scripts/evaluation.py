@@ -31,10 +31,16 @@ complain, reason_of, stop, warn = (_COMMAND[name] for name in ("complain", "reas
 Items = list[dict[str, Any]]
 
 
-def label_dice(num_classes: int) -> Any:
-    """The metric of an evaluator that is given label maps of as many classes, the background among them."""
-    transform = from_engine(["pred", "label"])
-    return carried("label_dice").LabelDice(num_classes, include_background=False, output_transform=transform)
+def label_dice(*, channels: Sequence[str], labels: Mapping[str, Any], regions_class_order: Any = None) -> Any:
+    """The metric of an evaluator that is given label maps: Dice per class or region, without what is to be ignored."""
+    classes = _classes(channels, labels, regions_class_order)[1]
+    return carried("label_dice").LabelDice(
+        classes.num_labels,
+        include_background=False,
+        output_transform=from_engine(["pred", "label"]),
+        regions=list(classes.regions.values()),
+        ignore_label=classes.ignored,
+    )
 
 
 def labelled_cases(
@@ -42,7 +48,8 @@ def labelled_cases(
     *,
     fold: int | str,
     channels: Sequence[str],
-    labels: Mapping[str, str],
+    labels: Mapping[str, Any],
+    regions_class_order: Any = None,
     split_file: str | None = None,
 ) -> Items:
     """The cases of a data set that a fold validates on, sorted by name.
@@ -51,7 +58,8 @@ def labelled_cases(
         dataset_dir: folder in Decathlon's or nnU-Net's raw layout.
         fold: one of nnU-Net's five, 0 to 4, or of the split_file; "all"; "test" for the cases that it holds out.
         channels: the bundle's.
-        labels: the bundle's, name by value.
+        labels: the bundle's.
+        regions_class_order: the bundle's, where its labels are regions.
         split_file: nnU-Net's splits_final.json, or a CSV or JSON file of cases with a fold or a patient each.
 
     Returns:
@@ -63,9 +71,8 @@ def labelled_cases(
     try:
         # A path that starts at the root is no formula to a spreadsheet that opens the table of metrics.
         task = carried("decathlon").read_task(Path(dataset_dir).absolute())
-        classes = carried("segmentation_classes")
-        known = classes.parse_labels(labels)
-        classes.check_classes(task, folder=str(dataset_dir), channels=classes.parse_channels(channels), labels=known)
+        names, known = _classes(channels, labels, regions_class_order)
+        carried("segmentation_classes").check_classes(task, folder=str(dataset_dir), channels=names, labels=known)
         file = None if split_file is None else carried("plain_settings").parse_file(split_file, name="split_file")
         split = carried("split").find_split(task.cases, fold=fold, split_file=file)
     except ValueError as error:
@@ -80,7 +87,8 @@ def sound_cases(
     cases: Items,
     *,
     channels: Sequence[str],
-    labels: Mapping[str, str],
+    labels: Mapping[str, Any],
+    regions_class_order: Any = None,
     verify_data: bool | str,
     trust_label_voxels: bool | str,
 ) -> Items:
@@ -89,7 +97,8 @@ def sound_cases(
     Args:
         cases: as `labelled_cases` gives them.
         channels: the bundle's.
-        labels: the bundle's, name by value.
+        labels: the bundle's.
+        regions_class_order: the bundle's, where its labels are regions.
         verify_data: false: all cases are taken for sound.
         trust_label_voxels: a label of its image's shape belongs to its image's voxels, whatever its header says.
 
@@ -106,7 +115,7 @@ def sound_cases(
         return list(cases)
     task = carried("task")
     parsed = [task.Case(case["name"], _paths(case["image"]), Path(case["label"])) for case in cases]
-    names = carried("segmentation_classes").parse_labels(labels)
+    names = _classes(channels, labels, regions_class_order)[1].names
     whole = task.DecathlonTask("", tuple(channels), names, tuple(parsed))
     problems = carried("verification").find_problems(whole, trust_label_voxels=trust)
     for name, problem in problems.items():
@@ -232,6 +241,12 @@ class _Finite:
         if not is_finite(logits):
             raise ValueError("the network's output has values that are no finite number")
         return logits
+
+
+def _classes(channels: Any, labels: Any, regions_class_order: Any) -> tuple[Any, Any]:
+    """Names of the channels, and what the labels stand for."""
+    parse = carried("segmentation_classes")
+    return parse.parse_channels(channels), parse.parse_labels(labels, regions_class_order)
 
 
 def _paths(image: Any) -> Any:

@@ -8,7 +8,16 @@ from typing import Any
 
 from .errors import DataError
 from .faults import Report, refuse
-from .task import JSON, Case, DecathlonTask, check_labels, check_numbers, parse_names
+from .label_classes import LabelClasses
+from .task import (
+    JSON,
+    Case,
+    DecathlonTask,
+    check_labels,
+    check_numbers,
+    parse_classes,
+    parse_names,
+)
 
 __all__ = ["is_nnunet_raw", "read_nnunet_raw"]
 
@@ -36,7 +45,7 @@ def read_nnunet_raw(folder: Path, content: dict[str, Any], report: Report = refu
         report: is told every fault; what is faulty isn't in the task.
 
     Raises:
-        DataError: a key or file is missing or malformed; regions, an ignore label, or files other than NIfTI.
+        DataError: a key or file is missing or malformed, or the files are other than NIfTI.
     """
     names = "modality" if "modality" in content and "channel_names" not in content else "channel_names"
     for key in (names, "labels", "file_ending"):
@@ -47,7 +56,8 @@ def read_nnunet_raw(folder: Path, content: dict[str, Any], report: Report = refu
         what = f'"file_ending" is {ending!r}: only .nii.gz and .nii are read; convert the images'
         report("file-ending", folder / JSON, what)
     channels = tuple(parse_names(folder, content, names, report).values())
-    labels = _parse_labels(folder, content["labels"], report)
+    classes = parse_classes(folder, content, report)
+    classes = LabelClasses(_parse_labels(folder, content["labels"], report)) if classes is None else classes
     if "dataset" in content:
         cases = _parse_dataset(folder, content["dataset"], channels, report)
     else:
@@ -57,7 +67,8 @@ def read_nnunet_raw(folder: Path, content: dict[str, Any], report: Report = refu
         what = f'"numTraining" is {count}, but there are {len(cases)} cases: is one missing?'
         report("case-count", folder / JSON, what)
     ordered = tuple(sorted(cases, key=lambda case: case.name))
-    return DecathlonTask(str(content.get("name", folder.name)), channels, labels, ordered)
+    told = classes.names, ordered, classes.regions, classes.regions_class_order
+    return DecathlonTask(str(content.get("name", folder.name)), channels, *told)
 
 
 def _dotted(ending: Any) -> str:
@@ -70,15 +81,7 @@ def _parse_labels(folder: Path, labels: Any, report: Report) -> dict[int, str]:
     if not isinstance(labels, dict):
         report("json-key", folder / JSON, '"labels" must map names to values, such as {"background": 0}')
         return {}
-    if "ignore" in labels:
-        what = '"labels" has "ignore": voxels without a label are not supported; label them'
-        report("label-kind", folder / JSON, what)
-        return {}
-    for name, value in labels.items():
-        if isinstance(value, list):
-            what = f'"labels" has a region, {name}: {value}; only one value per name is supported'
-            report("label-kind", folder / JSON, what)
-            return {}
+    for value in labels.values():
         if not isinstance(value, int) or isinstance(value, bool):
             what = f'"labels" must map names to values, such as {{"background": 0}}, got {value!r}'
             report("json-key", folder / JSON, what)

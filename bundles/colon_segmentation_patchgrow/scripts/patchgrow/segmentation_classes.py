@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import DataError
+from .label_classes import LabelClasses, has_regions_or_ignore, parse_label_classes
 from .plain_settings import parse_list, parse_number
 from .task import DecathlonTask
 
@@ -29,23 +30,38 @@ def parse_channels(value: Any) -> tuple[str, ...]:
     return channels
 
 
-def parse_labels(value: Any) -> Mapping[int, str]:
-    """Return the labels, name by value.
+def parse_labels(value: Any, regions_class_order: Any = None) -> LabelClasses:
+    """Return what the labels stand for.
+
+    Args:
+        value: names by value, or values by name where some are regions; the highest value may be "ignore".
+        regions_class_order: the value that each region is written as; None where there are no regions.
 
     Raises:
-        ValueError: no names by value, values other than 0, 1, 2, ..., or a background that isn't 0.
+        ValueError: no such mapping, values other than 0, 1, 2, ..., or a background that isn't 0; an order of regions
+            without regions, or the other way round.
 
-    >>> parse_labels({"0": "background", "1": "spleen"})
+    >>> dict(parse_labels({"0": "background", "1": "spleen"}).names)
     {0: 'background', 1: 'spleen'}
     """
+    if has_regions_or_ignore(value):
+        classes = parse_label_classes(value, regions_class_order)
+    else:
+        classes = LabelClasses(_parse_names(value))
+    if regions_class_order is not None and not classes.regions:
+        raise ValueError(f"regions_class_order is for labels that are regions, got {dict(value)}")
+    if wrong := [number for number, name in classes.names.items() if number and name.lower() == _BACKGROUND]:
+        raise ValueError(f"labels: background must be 0, got {wrong[0]}: {dict(value)}")
+    return classes
+
+
+def _parse_names(value: Any) -> dict[int, str]:
     example = 'as {"0": "background", "1": "spleen"}'
     if not isinstance(value, Mapping) or not all(str(number).isdecimal() for number in value):
         raise ValueError(f"labels must be names by value, {example}, got {value!r}")
     labels = {number: str(name) for number, name in sorted((int(key), name) for key, name in value.items())}
     if list(labels) != list(range(len(labels))) or len(labels) < 2:
         raise ValueError(f"labels must be numbered 0 (background), 1, 2, ... without gaps, {example}, got {value!r}")
-    if wrong := [number for number, name in labels.items() if number and name.lower() == _BACKGROUND]:
-        raise ValueError(f"labels: background must be 0, got {wrong[0]}: {dict(value)}")
     return labels
 
 
@@ -73,26 +89,45 @@ def parse_normalisation(value: Any, *, num_channels: int) -> tuple[Mapping[str, 
     return entries
 
 
-def check_classes(task: DecathlonTask, *, folder: str, channels: tuple[str, ...], labels: Mapping[int, str]) -> None:
+def check_classes(task: DecathlonTask, *, folder: str, channels: tuple[str, ...], labels: LabelClasses) -> None:
     """Check that a data set has a bundle's channels and labels.
 
-    Names may differ, as long as no name stands for two values.
+    Names may differ, as long as no name stands for two values; regions must have the same values in the same order.
 
     Args:
         task: the data set.
         folder: that it was read from.
         channels: the bundle's.
-        labels: the bundle's, by value.
+        labels: the bundle's.
 
     Raises:
-        DataError: another number of channels, other values, or a name that is another value's in the data set.
+        DataError: another number of channels, other values, regions or ignored ones, or a name that is another value's
+            in the data set.
     """
     if len(task.channels) != len(channels):
         raise DataError(f"{folder}: has the channels {task.channels}, the bundle takes {channels}")
-    if sorted(task.labels) != sorted(labels):
-        raise DataError(f"{folder}: has the labels {dict(task.labels)}, the bundle knows {dict(labels)}")
-    values = {name.lower(): value for value, name in task.labels.items()}
-    for value, name in labels.items():
+    theirs = task.classes
+    if theirs.regions or labels.regions:
+        _check_regions(theirs, labels, folder)
+    elif sorted(theirs.names) != sorted(labels.names) or theirs.ignored != labels.ignored:
+        raise DataError(f"{folder}: has the labels {dict(theirs.names)}, the bundle knows {dict(labels.names)}")
+    values = {name.lower(): value for value, name in theirs.names.items()}
+    for value, name in labels.names.items():
         if values.get(name.lower(), value) != value:
-            theirs = f"{folder} has {name} as {values[name.lower()]}"
-            raise DataError(f"labels: {name} is {value} here, but {theirs}: give the labels as dataset.json has them")
+            known = f"{folder} has {name} as {values[name.lower()]}"
+            raise DataError(f"labels: {name} is {value} here, but {known}: give the labels as dataset.json has them")
+
+
+def _check_regions(theirs: LabelClasses, ours: LabelClasses, folder: str) -> None:
+    told, known = (
+        [*zip(one.values, one.regions_class_order if one.regions else (), strict=False), one.num_values, one.ignored]
+        for one in (theirs, ours)
+    )
+    if told != known:
+        shown = (
+            f"{dict(one.regions or one.names)}"
+            + (f" in the order {list(one.regions_class_order)}" if one.regions else "")
+            + ("" if one.ignored is None else f", to ignore {one.ignored}")
+            for one in (theirs, ours)
+        )
+        raise DataError("{}: has the labels {}, the bundle knows {}".format(folder, *shown))

@@ -8,8 +8,9 @@ from typing import Any
 
 from .errors import DataError
 from .faults import Report, refuse
+from .label_classes import LabelClasses
 from .nnunet_raw import is_nnunet_raw, read_nnunet_raw
-from .task import JSON, Case, DecathlonTask, parse_names, read_json
+from .task import JSON, Case, DecathlonTask, parse_classes, parse_names, read_json
 
 __all__ = ["read_task"]
 
@@ -21,6 +22,7 @@ def read_task(dataset_dir: str | os.PathLike[str], *, report: Report = refuse) -
 
     Which of them it is, dataset.json tells: nnU-Net v2's has a "file_ending", or "channel_names". That of nnU-Net v1 is
     the Decathlon's, but the files are named with their channel: CASE.nii.gz stands for CASE_0000.nii.gz and so on.
+    Regions and a label to ignore are written as in nnU-Net v2's dataset.json, in either layout.
 
     Args:
         dataset_dir: the folder.
@@ -44,13 +46,15 @@ def read_task(dataset_dir: str | os.PathLike[str], *, report: Report = refuse) -
             what = f'no "{key}" in it; needed are "modality", "labels" and "training"'
             raise DataError(f"{folder / JSON}: {what}", rule="json-key")
     channels = parse_names(folder, content, "modality", report)
-    labels = parse_names(folder, content, "labels", report)
+    classes = parse_classes(folder, content, report)
+    classes = LabelClasses(parse_names(folder, content, "labels", report)) if classes is None else classes
     cases = _parse_cases(folder, content["training"], len(channels), report)
     count = content.get("numTraining", len(cases))
     if isinstance(content["training"], list) and str(count) != str(len(content["training"])):
         what = f'"numTraining" is {count}, but "training" lists {len(content["training"])}'
         report("entry-count", folder / JSON, what)
-    return DecathlonTask(str(content.get("name", folder.name)), tuple(channels.values()), labels, cases)
+    told = classes.names, cases, classes.regions, classes.regions_class_order
+    return DecathlonTask(str(content.get("name", folder.name)), tuple(channels.values()), *told)
 
 
 def _parse_cases(folder: Path, entries: Any, num_channels: int, report: Report) -> tuple[Case, ...]:

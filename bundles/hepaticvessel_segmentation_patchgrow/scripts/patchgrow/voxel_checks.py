@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .faults import Report
+from .label_classes import LabelClasses
 from .outliers import far_voxel, tell_far
 
 __all__ = ["check_image_values", "check_label_values", "check_not_constant"]
@@ -77,9 +78,13 @@ def check_label_values(
         report(rule, path, f"label value {value}, but dataset.json names 0 to {max(names)} only")
     if lowest < 0 or highest > max(names):
         return frozenset()
-    if highest == 0:
-        report("label-empty", path, "label map of background alone")
+    ignored = LabelClasses(names).ignored
     counts = np.zeros(len(names), np.int64)
     for part in np.moveaxis(label, -1, 0):
         counts += np.bincount(part.ravel().astype(np.intp), minlength=len(names))
-    return frozenset(np.flatnonzero(counts).tolist())
+    found = frozenset(np.flatnonzero(counts).tolist())
+    if found == {ignored}:
+        report("label-ignored", path, "all voxels are to be ignored")
+    elif found <= {0, ignored}:
+        report("label-empty", path, "label map of background alone")
+    return found

@@ -33,7 +33,14 @@ _LIST = {
     "label-numbers": Rule("labels that are not numbered 0, 1, 2, ...", "number them without gaps, voxels too"),
     "label-names": Rule("a label without a name, a name of two labels", "give each label its own name", _WARNING),
     "background": Rule("a background that isn't 0", "make 0 the background", _WARNING),
-    "label-kind": Rule("a region or an ignore label", "one value per label; label every voxel"),
+    "label-kind": Rule(
+        "a region or an ignore label that is malformed", "write it as nnU-Net's documentation of regions has it"
+    ),
+    "region-order": Rule(
+        "an order of regions in which the true ones, written one over the other, don't give the label map back",
+        "put regions before those that they hold, each with a value of its own",
+        _WARNING,
+    ),
     "case-entry": Rule("an entry of dataset.json without image or label", "name both files"),
     "case-twice": Rule("a case that dataset.json lists twice", "keep one of the two", is_harmless=True),
     "case-count": Rule("a numTraining that isn't the number of cases", "find what is missing, or correct the number"),
@@ -95,6 +102,7 @@ _LIST = {
     "label-negative": Rule("a label value below 0", "give the voxels a label that dataset.json names"),
     "label-unknown": Rule("a label value that dataset.json doesn't name", "name it, or relabel the voxels"),
     "label-empty": Rule("a label map of background alone", "see whether that is right", _WARNING),
+    "label-ignored": Rule("a label map that is to be ignored as a whole", "leave the case out", _WARNING),
     "class-absent": Rule("a class that no case has", "leave it out, or add cases that have it", _WARNING),
     "image-not-finite": Rule("NaN or infinite voxels", "replace them by numbers"),
     "image-overflow": Rule("values that float32 doesn't hold", "replace or rescale them"),

@@ -10,8 +10,18 @@ from typing import Any
 
 from .errors import DataError
 from .faults import Report, refuse
+from .label_classes import LabelClasses, has_regions_or_ignore, parse_label_classes
 
-__all__ = ["JSON", "Case", "DecathlonTask", "check_labels", "check_numbers", "parse_names", "read_json"]
+__all__ = [
+    "JSON",
+    "Case",
+    "DecathlonTask",
+    "check_labels",
+    "check_numbers",
+    "parse_classes",
+    "parse_names",
+    "read_json",
+]
 
 JSON = "dataset.json"
 """The file in a task's folder that says what the task is."""
@@ -45,12 +55,22 @@ class Case:
 
 @dataclass(frozen=True)
 class DecathlonTask:
-    """What a dataset.json says: channels in order, names of label values (0: background), cases by name."""
+    """What a dataset.json says: channels in order, names of label values (0: background), cases by name.
+
+    regions, regions_class_order: as :class:`LabelClasses` has them; none where each value is a class.
+    """
 
     name: str
     channels: tuple[str, ...]
     labels: Mapping[int, str] = field(hash=False)
     cases: tuple[Case, ...]
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
+    regions_class_order: tuple[int, ...] = ()
+
+    @property
+    def classes(self) -> LabelClasses:
+        """What the label values stand for."""
+        return LabelClasses(self.labels, self.regions, self.regions_class_order)
 
 
 def read_json(folder: Path) -> Any:
@@ -84,6 +104,24 @@ def parse_names(folder: Path, content: dict[str, Any], key: str, report: Report 
     if key == "labels":
         check_labels(folder, names, report)
     return names
+
+
+def parse_classes(folder: Path, content: dict[str, Any], report: Report = refuse) -> LabelClasses | None:
+    """What labels with regions, or with one to ignore, stand for; None for any others.
+
+    Reports what is wrong with them, and then gives no names.
+    """
+    if not has_regions_or_ignore(content["labels"]):
+        return None
+    try:
+        classes = parse_label_classes(content["labels"], content.get("regions_class_order"))
+    except ValueError as error:
+        report("label-kind", folder / JSON, str(error))
+        return LabelClasses({})
+    if not classes.is_written_back:
+        what = f'"regions_class_order" {list(classes.regions_class_order)} writes some true regions as other ones'
+        report("region-order", folder / JSON, what)
+    return classes
 
 
 def check_numbers(folder: Path, key: str, numbers: list[int], report: Report = refuse) -> bool:
