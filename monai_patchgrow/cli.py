@@ -131,27 +131,18 @@ def quickstart(
     return run(bundle, data=data, curriculum=curriculum, epochs=epochs, output_dir=output_dir, seed=seed)
 
 
-def quickstart_patchgd(
-    bundle: str,
-    digits: str | None = None,
-    epochs: int = 7,
-    whole: bool = True,
-    output_dir: str = "runs/quickstart_patchgd",
-    seed: int = 0,
-) -> str:
-    """Train the sum of digits in large images by PatchGD and by gradient descent, and compare error and memory.
+def quickstart_patchgd(bundle: str, epochs: int = 4, output_dir: str = "runs/quickstart_patchgd", seed: int = 0) -> str:
+    """Learn the grades of phantom slides by PatchGD, and on slides shrunk to the same memory.
 
     Args:
-        bundle: folder of ultramnist_classification_patchgd
-        digits: folder of MNIST's IDX files; default: scikit-learn's digits
-        epochs: epochs of 1120 images
-        whole: also gradient descent on whole images, at whatever memory that takes
-        output_dir: gets the runs, the table and the picture
+        bundle: folder of panda_classification_patchgd
+        epochs: epochs of 80 slides
+        output_dir: gets the slides, the runs, the table and the picture
         seed: seed of all runs
     """
     from monai_patchgrow.tools.compare.quickstart_patchgd import quickstart_patchgd as run
 
-    return run(bundle, digits=digits, epochs=epochs, whole=whole, output_dir=output_dir, seed=seed)
+    return run(bundle, epochs=epochs, output_dir=output_dir, seed=seed)
 
 
 def bundle(plans: str, dataset: str, output: str, configuration: str = "3d_fullres", orientation: str = "RAS") -> str:

@@ -9,12 +9,10 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from monai_patchgrow.data.errors import DataError
@@ -22,30 +20,35 @@ from monai_patchgrow.data.tiles.cells import Cell, overlap, parse_cells
 from monai_patchgrow.data.tiles.write import write_tiled_tiff
 from monai_patchgrow.files import write_whole
 
-__all__ = ["GLASS", "PhantomSlide", "write_phantom_slides"]
+__all__ = ["GLASS", "PhantomSlide", "phantom_slide", "write_phantom_slides"]
 
 GLASS = 244
 """Value of every channel where there is no tissue."""
 
 _TISSUE = (196.0, 140.0, 184.0)
 _PERIOD = 1024  # of the texture, pixels
-_NUCLEUS_PIXELS, _TUMOUR_NUCLEUS_PIXELS = 3.0, 1.2
-_TEXTURE, _NOISE = 24.0, 3.0
+_NUCLEI, _TUMOUR_NUCLEI = (4.5, 6.5), (2.4, 3.6)  # wavelengths of the textures, pixels
+_SHADING = (24.0, 256.0)  # those of the uneven stain
+_TEXTURE, _STAIN, _NOISE = 24.0, 10.0, 3.0
+_GAINS, _SHIFT = (0.8, 1.2), 6.0  # of a slide's stain
 _NUM_WAVES, _WAVES_PER_SIDE = 8, (0.5, 2.5)
+_TISSUE_SHARE = 0.5
+_COARSE = 256  # places per side at which shares are counted
 
 
 class PhantomSlide:
     """Pieces of stained tissue on glass, `(3, rows, columns)` uint8; a tile source that needs no file.
 
     A pixel depends on its place and the seed alone, not on the cell that it is read with. Tissue has a texture at
-    the scale of nuclei and some noise, so that it compresses about as badly as a slide without loss; about half of
-    the slide is glass, all of one value. Tumour has the colours of other tissue in a finer texture, so that little of
-    it is left on a thumbnail.
+    the scale of nuclei and some noise, so that it compresses about as badly as a slide without loss; half of the slide
+    is glass, all of one value. Tumour has the colours of other tissue in a finer texture. Both textures
+    have waves of less than 7 pixels only, which the mean over 16 pixels takes away; a thumbnail shows the uneven stain,
+    which is that of all tissue.
 
     Args:
         size: rows and columns, pixels; one number for both.
         seed: of the pieces' shapes, one number or several.
-        tumour: share of the slide, 0 to 1, that is tumour where there is tissue.
+        tumour: share of the tissue, 0 to 1, that is tumour.
         padding: the value of pixels beyond the border.
 
     Raises:
@@ -69,7 +72,16 @@ class PhantomSlide:
         self.padding = padding
         rng = np.random.default_rng(seed)
         self._offset = rng.integers(_PERIOD, size=2)
-        self._pieces, self._lesions = _Field(rng, 0.5), _Field(rng, tumour)
+        values = np.arange(256)[None] - np.reshape(_TISSUE, (3, 1))
+        stained = np.reshape(_TISSUE, (3, 1)) + rng.uniform(*_GAINS) * values + rng.uniform(-_SHIFT, _SHIFT, (3, 1))
+        self._stained = np.clip(np.rint(stained), 0, GLASS - 1).astype(np.uint8)
+        self._pieces, self._lesions = _Waves(rng), _Waves(rng)
+        side = (np.arange(_COARSE) + 0.5) / _COARSE
+        height = self._pieces.height(side, side)
+        self._glass_below = float(np.quantile(height, 1 - _TISSUE_SHARE))
+        lesion_height = self._lesions.height(side, side)[height > self._glass_below]
+        extreme = {0.0: math.inf, 1.0: -math.inf}
+        self._tumour_above = extreme.get(tumour) or float(np.quantile(lesion_height, 1 - tumour))
 
     def read(self, cells: Sequence[Cell]) -> Tensor:
         """The patches of cells of one size, `(len(cells), 3, *patch)`.
@@ -87,52 +99,109 @@ class PhantomSlide:
                 )
         return torch.from_numpy(patches)
 
+    def shares(self, cells: Sequence[Cell]) -> Tensor:
+        """The shares of each cell's pixels that are tissue and that are tumour, `(len(cells), 2)`.
+
+        An evidence map should find the second.
+
+        Raises:
+            ValueError: as `read`'s.
+        """
+        starts, size = parse_cells(cells, self.shape)
+        shares = torch.zeros(len(starts), 2)
+        for share, start in zip(shares, starts, strict=True):
+            if places := overlap(start, size, self.shape[1:]):
+                kinds = self._kinds(*(np.arange(one.start, one.stop) for one in places[0]))
+                share[:] = torch.tensor([kind.sum() for kind in kinds]) / math.prod(size)
+        return shares
+
     def _draw(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Pixels `(3, Y, X)` of these rows and columns."""
+        tissue, tumour = self._kinds(rows, columns)
+        pixels = np.full((3, len(rows), len(columns)), GLASS, np.uint8)
+        if not tissue.any():
+            return pixels
+        for texture, place in zip(_textures(), (tissue & ~tumour, tumour), strict=True):
+            down, along = (where + offset for where, offset in zip((rows, columns), self._offset, strict=True))
+            np.copyto(pixels, texture.take(down, 1, mode="wrap").take(along, 2, mode="wrap"), where=place)
+        for channel, stained in zip(pixels, self._stained, strict=True):
+            np.copyto(channel, stained[channel], where=tissue)
+        return pixels
+
+    def _kinds(
+        self, rows: NDArray[np.int64], columns: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Where there is tissue, and where tumour, `(Y, X)` each."""
         place = rows / self.shape[1], columns / self.shape[2]
-        down, along = self._offset
-        texture = (slice(None), (rows[:, None] + down) % _PERIOD, (columns + along) % _PERIOD)
-        normal, tumour = _textures()
-        tissue = np.where(self._lesions.inside(*place), tumour[texture], normal[texture])
-        return np.where(self._pieces.inside(*place), tissue, np.uint8(GLASS))
+        tissue = self._pieces.height(*place) > self._glass_below
+        return tissue, tissue & (self._lesions.height(*place) > self._tumour_above)
 
 
-class _Field:
-    """Random smooth regions of the unit square, a given share of it on average: where plane waves add up to much."""
+class _Waves:
+    """Random plane waves over the unit square, added up to a smooth height."""
 
-    def __init__(self, rng: np.random.Generator, share: float) -> None:
+    def __init__(self, rng: np.random.Generator) -> None:
         size = (_NUM_WAVES, 2)
         self._waves = 2 * np.pi * rng.choice([-1, 1], size) * rng.uniform(*_WAVES_PER_SIDE, size)
         self._phases = rng.uniform(0, 2 * np.pi, _NUM_WAVES)
-        # the sum is nearly normal
-        extreme = {0.0: math.inf, 1.0: -math.inf}
-        self._threshold = extreme.get(share) or NormalDist(0, math.sqrt(_NUM_WAVES / 2)).inv_cdf(1 - share)
 
-    def inside(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def height(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The height `(Y, X)` at rows and columns, 0 to 1."""
         down = np.exp(1j * (np.outer(rows, self._waves[:, 0]) + self._phases))
         along = np.exp(1j * np.outer(self._waves[:, 1], columns))
-        return (down @ along).real > self._threshold
+        return (down @ along).real
 
 
 @cache
 def _textures() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """One period of tissue and one of tumour, `(3, Y, X)`, nowhere of the value of glass."""
     rng = np.random.default_rng(0)
+    stain = _STAIN * _waves_between(rng, *_SHADING)
     textures = []
-    for sigma in (_NUCLEUS_PIXELS, _TUMOUR_NUCLEUS_PIXELS):
-        nuclei = gaussian_filter(rng.standard_normal((_PERIOD, _PERIOD)), sigma, mode="wrap")
+    for wavelengths in (_NUCLEI, _TUMOUR_NUCLEI):
+        nuclei = _TEXTURE * _waves_between(rng, *wavelengths)
         noise = rng.normal(0, _NOISE, (3, _PERIOD, _PERIOD))
-        tissue = np.reshape(_TISSUE, (3, 1, 1)) + _TEXTURE * nuclei / nuclei.std() + noise
-        textures.append(np.clip(np.rint(tissue), 0, GLASS - 1).astype(np.uint8))
-    return textures[0], textures[1]
+        textures.append(np.reshape(_TISSUE, (3, 1, 1)) + nuclei + stain + noise)
+    normal, tumour = (np.clip(np.rint(texture), 0, GLASS - 1).astype(np.uint8) for texture in textures)
+    for channel, values in zip(tumour, normal, strict=True):  # the same number of pixels of each value
+        channel.flat[np.argsort(channel, axis=None, kind="stable")] = np.sort(values, axis=None)
+    return normal, tumour
+
+
+def _waves_between(rng: np.random.Generator, shortest: float, longest: float) -> NDArray[np.float64]:
+    """A random field `(Y, X)`, one period of it, of mean 0 and variance 1, with waves of these lengths only, pixels."""
+    frequency = np.hypot(np.fft.fftfreq(_PERIOD)[:, None], np.fft.rfftfreq(_PERIOD))
+    band = (frequency >= 1 / longest) & (frequency <= 1 / shortest)
+    field = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((_PERIOD, _PERIOD))) * band, (_PERIOD, _PERIOD))
+    return field / field.std()
 
 
 _LARGEST_SHARE = 0.8  # of tumour, in the highest grade
 _ASPECTS = (0.75, 1.0)
 
 
+def phantom_slide(index: int, *, size: int, num_grades: int, seed: int = 0) -> PhantomSlide:
+    """The slide number `index` of :func:`write_phantom_slides`, of grade ``index % num_grades``.
+
+    Args:
+        index: from 0.
+        size: the longer side, pixels.
+        num_grades: at least 2.
+        seed: of the whole task.
+    """
+    share = _LARGEST_SHARE * (index % num_grades) / (num_grades - 1)
+    rows = int(size * np.random.default_rng([seed, index]).uniform(*_ASPECTS))
+    return PhantomSlide((rows, size), seed=[seed, index], tumour=share)
+
+
 def write_phantom_slides(
-    folder: str | os.PathLike[str], *, num_slides: int = 48, size: int = 1024, num_grades: int = 6, seed: int = 0
+    folder: str | os.PathLike[str],
+    *,
+    num_slides: int = 48,
+    size: int = 1024,
+    num_grades: int = 6,
+    seed: int = 0,
+    tile_size: int = 256,
 ) -> Path:
     """Write train.csv (image_id, data_provider, isup_grade) and train_images with one tiled TIFF per slide.
 
@@ -146,6 +215,7 @@ def write_phantom_slides(
         size: the longer side of a slide, pixels.
         num_grades: grades are 0 to num_grades - 1.
         seed: of the whole task.
+        tile_size: of the TIFFs, pixels; a patch of that size is read without its neighbours.
 
     Returns:
         The folder.
@@ -166,10 +236,8 @@ def write_phantom_slides(
         return target
     (target / "train_images").mkdir(parents=True, exist_ok=True)
     for index, name in enumerate(names):
-        share = _LARGEST_SHARE * (index % num_grades) / (num_grades - 1)
-        rows = int(size * np.random.default_rng([seed, index]).uniform(*_ASPECTS))
-        slide = PhantomSlide((rows, size), seed=[seed, index], tumour=share)
-        write_tiled_tiff(target / "train_images" / f"{name}.tiff", slide, level=1)
+        slide = phantom_slide(index, size=size, num_grades=num_grades, seed=seed)
+        write_tiled_tiff(target / "train_images" / f"{name}.tiff", slide, level=1, tile_size=tile_size)
     write_whole(table, target / "train.csv")  # last: without it the folder isn't complete
     return target
 

@@ -16,6 +16,7 @@ from torch import nn
 from monai_patchgrow.internals.torch import BatchNorm
 from monai_patchgrow.networks.encoders.cnn import PlainCNN, SmallCNN
 from monai_patchgrow.networks.encoders.pretrained import load_pretrained
+from monai_patchgrow.networks.encoders.standardised import StandardisedEncoder
 from monai_patchgrow.networks.encoders.transformers import TransformersEncoder
 from monai_patchgrow.networks.encoders.vit import ViTEncoder
 from monai_patchgrow.networks.patch_rules import PatchRule
@@ -77,6 +78,8 @@ def backbone(
     spatial_dims: int = 2,
     patch_size: Sequence[int] | None = None,
     pretrained: str | Path | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     **options: Any,
 ) -> nn.Module:
     """Build an encoder of patches, ``(N, C, *patch)`` to ``(N, D)``.
@@ -104,6 +107,8 @@ def backbone(
             ``full_patch`` says for which one; the others take any.
         pretrained: a file of weights, see :func:`load_pretrained`; its classifier is left out where it has another
             number of outputs.
+        mean, std: what voxels are standardised with, one number or one per channel: see :class:`StandardisedEncoder`;
+            None: they are not. ImageNet's are [0.485, 0.456, 0.406] and [0.229, 0.224, 0.225].
         options: further arguments of the network, such as ``norm=("group", {"num_groups": 8})`` of a ResNet.
 
     Raises:
@@ -120,7 +125,11 @@ def backbone(
     if pretrained is not None:
         inner = encoder.network if isinstance(encoder, TransformersEncoder) else encoder
         load_pretrained(inner, pretrained, skip_mismatched=(found.output,))
-    return encoder
+    if mean is None and std is None:
+        return encoder
+    return StandardisedEncoder(
+        encoder, in_channels, mean=0.0 if mean is None else mean, std=1.0 if std is None else std
+    )
 
 
 def backbone_rule(name: str, *, spatial_dims: int = 2) -> PatchRule:

@@ -1,153 +1,162 @@
-"""PatchGD's quickstart: UltraMNIST at 512 pixels, against gradient descent under the same memory, on a CPU."""
+"""PatchGD's quickstart: grades that only show in a slide's texture at full resolution, learnt on a CPU."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import resource
+import shlex
 import sys
-import traceback
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigWorkflow
 
-from monai_patchgrow.bundle.one_line import reason_of
-from monai_patchgrow.data.synthetic.digits import read_digits
+from monai_patchgrow.data.synthetic.phantom_slides import phantom_slide, write_phantom_slides
+from monai_patchgrow.data.tasks.image_split import find_image_split
+from monai_patchgrow.data.tasks.labelled_images import read_labelled_images
 from monai_patchgrow.files import write_whole
 from monai_patchgrow.handlers.run_log import read_history
-from monai_patchgrow.tools.compare.patchgd_report import PatchGDRun, plot_errors, result_table
+from monai_patchgrow.tools.compare.own_process import in_own_process, peak_of_run
+from monai_patchgrow.tools.compare.patchgd_report import EvidencePicture, PatchGDRun, plot_runs, result_table
+from monai_patchgrow.tools.compare.shrunk_slides import shrink_slides
+from monai_patchgrow.tools.compare.slide_evidence import evidence_in_tumour
 
 __all__ = ["quickstart_patchgd"]
 
-_SIZE, _PATCH, _SAMPLING = 512, 64, 1 / 8
-_SHRUNK = 192  # 9 patches, where PatchGD holds 8 of its 64
-_CELLS = (_SIZE // _PATCH) ** 2
-_HELD = round(_SAMPLING * _CELLS)
-_NOTE = f"""\
-same memory: of an image of {_SIZE} pixels PatchGD holds up to {_HELD} of {_CELLS} patches with gradients, of empty ones
-but one; gradient descent holds whole images, which within that memory have {_SHRUNK} pixels. Encoder, head, images,
-epochs and seed are the same. Peak memory is that of the process beyond what it took before the first step."""
+_NUM_SLIDES, _SIZE, _GRADES = 100, 3072, 6
+_PATCH, _CHUNK = 128, 2
+_SHRUNK = 192  # as many pixels as a chunk has
+_VALIDATIONS = 4
+_PICTURE_SIDE = 256  # of the outline of the tumour
 
-_SETTINGS = {
-    "image_size": [_SIZE, _SIZE],
+_SETTINGS: dict[str, Any] = {
     "patch_size": [_PATCH, _PATCH],
-    "sampling": _SAMPLING,
-    "digit_pixels": [20, 28],
-    "target": "grades",
+    "level": 0,
+    "padding": 1,
+    "num_classes": _GRADES,
     "backbone": "plain_cnn",
-    "backbone_options": {"channels": [8, 16, 32, 64]},
-    "latent_dim": 64,
-    "head": "sum",
+    "backbone_options": {"channels": [8, 16, 32, 32], "mean": [0.77, 0.55, 0.72], "std": 0.1},
+    "latent_dim": 32,
+    "head": "mean",
+    "chunk_size": _CHUNK,
     "skip_background": True,
-    "batch_size": 8,
-    "learning_rate": 0.002,
-    "warm_up_epochs": 0,
-    "train_images": 1120,
-    "val_images": 168,
     "num_workers": 0,
     "amp": False,
+    "device": torch.device("cpu"),
 }
+_TRAINING: dict[str, Any] = {
+    "sampling": 1 / 8,
+    "inner_steps": 1,
+    "batch_size": 1,
+    "learning_rate": 0.002,
+    "warm_up_epochs": 0,
+    "mirror_axes": [],
+    "rotate90": False,
+    "verify_data": False,
+}
+_NOTE = f"""\
+the grade is the share of tumour, which differs from other tissue in its texture alone. PatchGD encodes {_CHUNK} patches
+of {_PATCH} pixels at a time; gradient descent has the whole slide at once: shrunk to {_SHRUNK} pixels, so that it takes
+no more memory, or as it is. Encoder, head, slides, seed and number of steps are the same. Peak memory is that of the
+process beyond what it took before the first step."""
 
 
 def quickstart_patchgd(
     bundle: str | Path,
     *,
-    digits: str | Path | None = None,
-    epochs: int = 7,
-    whole: bool = True,
+    epochs: int = 4,
     output_dir: str | Path = "runs/quickstart_patchgd",
     seed: int = 0,
 ) -> str:
-    """Train the sum of a few small digits in large images by PatchGD and by gradient descent.
+    """Train the grades of phantom slides by PatchGD, and by gradient descent on slides shrunk to the same memory.
 
     Args:
-        bundle: folder of ``ultramnist_classification_patchgd``.
-        digits: folder of MNIST's IDX files; default: scikit-learn's digits.
-        epochs: epochs of 1 120 images each.
-        whole: also train by gradient descent on whole images, at whatever memory that takes.
-        output_dir: gets a folder per run, the table and the picture.
-        seed: of all runs.
+        bundle: folder of ``panda_classification_patchgd``.
+        epochs: of 80 slides each.
+        output_dir: gets the slides, a folder per run, the table and the picture.
+        seed: of all runs; the slides are always the same.
 
     Returns:
-        The table, what it compares, and where picture and evidence are.
+        The table, what it compares, how much of the evidence lies in the tumour, and where the picture is.
 
     Raises:
-        ValueError: digits that can't be read; nothing has been trained then.
+        ValueError: no packages to write slides or the picture with.
         SystemExit: a training that failed, with the reason and its log's path.
     """
-    folder = Path(output_dir)
-    read_digits(digits, "val")
+    folder, configs = Path(output_dir), Path(bundle) / "configs"
+    slides = write_phantom_slides(
+        folder / "slides", num_slides=_NUM_SLIDES, size=_SIZE, num_grades=_GRADES, tile_size=_PATCH
+    )
+    items = read_labelled_images(slides, _GRADES)
+    shrunk = shrink_slides(items, folder / "shrunk", longer_side=_SHRUNK)
+    steps = epochs * len(find_image_split(items, fold=0)[0])
+    learning = {"_target_": "torch.optim.lr_scheduler.PolynomialLR", "optimizer": "@optimizer", "total_iters": steps}
+    interval = {"max_epochs": epochs, "val_interval": max(1, epochs // _VALIDATIONS)}
+    training = {**_SETTINGS, **_TRAINING, **interval, "lr_scheduler": learning, "seed": seed}
+    whole = {"sampling": 1.0, "chunk_size": None, "skip_background": False}
+    one_step = {"max_epochs": 1, "train#trainer#epoch_length": 1, "val_interval": 1, **_without_validation()}
     methods: dict[str, dict[str, Any]] = {
-        f"PatchGD, {_SIZE} px": {},
-        f"gradient descent, {_SHRUNK} px": {"shrink_to": [_SHRUNK, _SHRUNK]},
-        **({f"gradient descent, {_SIZE} px": {"shrink_to": None}} if whole else {}),
+        f"PatchGD, {_SIZE} px": {"dataset_dir": str(slides)},
+        f"gradient descent, {_SHRUNK} px": {**whole, "dataset_dir": str(shrunk)},
+        f"gradient descent, {_SIZE} px": {**whole, **one_step, "dataset_dir": str(slides)},
     }
-    settings = {**_SETTINGS, "dataset_dir": None if digits is None else str(digits), "max_epochs": epochs, "seed": seed}
     runs = []
     for label, changes in methods.items():
         output = folder / label.replace(",", "").replace(" ", "_")
-        memory = _train_apart(Path(bundle), {**settings, **changes, "output_dir": str(output)})
-        runs.append(PatchGDRun(label, tuple(read_history(output / "history.jsonl")), memory))
+        settings = {**training, **changes, "output_dir": str(output)}
+        log = output / "train.log"
+        peak = in_own_process(peak_of_run, str(configs / "train.json"), settings, encode_one, log=log)
+        history = tuple(read_history(output / "history.jsonl"))
+        runs.append(PatchGDRun(label, history, peak))
+    evidence, words = _explain(configs, items, folder, runs[0])
     table = result_table(runs)
-    write_whole(f"{table}\n", folder / "comparison.md")
-    plot_errors(runs, folder / "comparison.png", title=f"UltraMNIST, digits of 20 to 28 pixels in {_SIZE}")
-    return f"{table}\n\n{_NOTE}\n\npicture: {folder / 'comparison.png'}"
+    write_whole(f"{table}\n\n{words}\n", folder / "comparison.md")
+    plot_runs(runs, folder / "comparison.png", evidence=evidence, title=f"{_GRADES} grades of slides of {_SIZE} pixels")
+    curves = shlex.join([str(Path(sys.executable).with_name("tensorboard")), "--logdir", str(folder)])
+    return f"{table}\n\n{_NOTE}\n\n{words}\npicture: {folder / 'comparison.png'}\ncurves:  {curves}"
 
 
-def _train_apart(bundle: Path, settings: Mapping[str, Any]) -> int:
-    """Train in a process of its own; returns its peak memory in bytes."""
-    context = multiprocessing.get_context("spawn")
-    Path(settings["output_dir"]).mkdir(parents=True, exist_ok=True)
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_train, args=(str(bundle), dict(settings), sender))
-    process.start()
-    sender.close()
-    try:
-        result = receiver.recv()
-    except EOFError:
-        result = "the training has ended without a word"
-    finally:
-        process.join()
-    if isinstance(result, str):
-        raise SystemExit(f"error: {result} (its log: {_log_of(settings)})")
-    return int(result)
-
-
-def _train(bundle: str, settings: dict[str, Any], sender: Any) -> None:
-    """Run the bundle, its log in ``train.log``, and send the peak memory in bytes, or why it failed."""
-    warnings.simplefilter("ignore")
-    with _log_of(settings).open("w") as log:
-        os.dup2(log.fileno(), 1)  # stdout itself: MONAI's loggers have got hold of the stream
-        try:
-            sender.send(_peak_of_training(Path(bundle) / "configs", settings))
-        except Exception as error:
-            traceback.print_exc(file=log)
-            sender.send(reason_of(error))
-
-
-def _peak_of_training(configs: Path, settings: dict[str, Any]) -> int:
-    """Run the bundle; returns the bytes that training took beyond what the process had."""
-    files = ["train.json", *(["gradient_descent.json"] if "shrink_to" in settings else [])]
-    workflow = ConfigWorkflow([str(configs / file) for file in files], workflow_type="train", **settings)
-    workflow.initialize()
-    network = workflow.parser.get_parsed_content("network")
-    network.encoder(torch.zeros(1, 1, _PATCH, _PATCH)).sum().backward()  # what the first step of any run loads
+def encode_one(network: Any) -> None:
+    """Encode a patch forward and backward: what the first step of any run loads."""
+    network.encoder(torch.zeros(1, 3, _PATCH, _PATCH)).sum().backward()
     network.zero_grad(set_to_none=True)
-    before = _peak_bytes()
-    workflow.run()
-    workflow.finalize()
-    return _peak_bytes() - before
 
 
-def _log_of(settings: Mapping[str, Any]) -> Path:
-    return Path(settings["output_dir"]) / "train.log"
+def _without_validation() -> dict[str, Any]:
+    return {f"train#handlers#{place}#_disabled_": True for place in (8, 9)}
 
 
-def _peak_bytes() -> int:
-    """The most memory that this process has had so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def _explain(configs: Path, items: list[dict[str, Any]], folder: Path, run: PatchGDRun) -> tuple[EvidencePicture, str]:
+    """The evidence of the slides that were held back and have tumour, the one of most tumour as a picture."""
+    held_back = [item for item in find_image_split(items, fold=0)[1] if item["label"]]
+    held_back.sort(key=lambda item: item["label"])
+    output = folder / "evidence"
+    weights = folder / run.label.replace(",", "").replace(" ", "_") / "models" / "model.pt"
+    places: Mapping[str, Any] = {
+        "dataset_dir": [item["image"] for item in held_back],
+        "output_dir": str(output),
+        "ckpt_path": str(weights),
+    }
+    numbers = {Path(item["image"]).stem: int(Path(item["image"]).stem.rsplit("_", 1)[1]) for item in held_back}
+    found = in_own_process(
+        evidence_in_tumour,
+        *(str(configs / "inference.json"), {**_SETTINGS, **places}, numbers, _SIZE, _GRADES),
+        log=output / "inference.log",
+    )
+    inside = sum(one.inside for one in found) / len(found)
+    chance = sum(one.chance for one in found) / len(found)
+    words = (
+        f"evidence for a higher grade that lies in the tumour: {inside:.0%}; chance would put {chance:.0%} there "
+        f"(mean of {len(found)} validation slides)"
+    )
+    name = Path(held_back[len(held_back) // 2]["image"]).stem
+    shown = next(one for one in found if one.name == name)
+    slide = phantom_slide(numbers[name], size=_SIZE, num_grades=_GRADES)
+    step = _SIZE // _PICTURE_SIDE
+    cells = [
+        (slice(row, row + 1), slice(column, column + 1))
+        for row in range(step // 2, slide.shape[1], step)
+        for column in range(step // 2, slide.shape[2], step)
+    ]
+    tumour = slide.shares(cells)[:, 1].reshape(-1, len(range(step // 2, slide.shape[2], step))).numpy() > 0
+    title = f"evidence (red), {shown.inside:.0%} in the tumour (outlined)"
+    return EvidencePicture(output / "evidence" / f"{name}.png", tumour, title), words
