@@ -1,0 +1,178 @@
+"""Weights between nnU-Net v2 and bundles of its plans, on Task04: logits, labels, and training on each other's.
+
+    bash scripts/setup.sh plot,test && . scripts/environment.sh
+    .venv/bin/python benchmarks/nnunet_exchange --python NNUNET_ENVIRONMENT/bin/python
+
+NNUNET_ENVIRONMENT has nnunetv2 2.8.1 and the same torch; where torchvision can't be imported, delete its folder
+nnunetv2/training/nnUNetTrainer/primus. For a plan of residual encoders (ResEncM) and the default plan, narrowed to
+FEATURES and batches of 2 full patches: a bundle is trained through all stages, goes to nnU-Net, is trained there by its
+own trainer for some iterations, and comes back; each way both sides predict the same validation cases.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import fire
+import nibabel as nib
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from results_file import table, write_results
+from task04 import find_task04
+
+from monai_patchgrow.cli import main as patchgrow
+from monai_patchgrow.data import read_task, split_cases
+from monai_patchgrow.handlers.run_log import read_history
+from monai_patchgrow.networks.nnunet.weights import mirrored
+from monai_patchgrow.tools.compare.compare import train
+from monai_patchgrow.tools.plan.raw_data import usual_orientation
+
+_FEATURES, _BATCH = [16, 32, 64, 128], 2
+_PLANNERS = {"ResEncM": "nnUNetPlannerResEncM", "default": "ExperimentPlanner"}
+_EPOCH = 20  # iterations
+
+
+def measure(
+    python: str,
+    epochs: int = 30,
+    their_iterations: int = 20,
+    num_cases: int = 8,
+    presets: str = "ResEncM,default",
+    work: str = "runs/nnunet_exchange",
+    data: str | None = None,
+) -> None:
+    """Measure both plans, and write the dated results."""
+    task04 = find_task04(data)
+    records = {}
+    for preset in presets.split(","):
+        side = _Sides(python, Path(work).absolute() / preset, task04, num_cases)
+        records[preset] = _measure(side, preset, epochs=epochs, their_iterations=their_iterations)
+        print(json.dumps({preset: records[preset]}), flush=True)
+    versions = side.theirs("versions")
+    settings = {"features": _FEATURES, "batch_size": _BATCH, "curriculum": "efficiency", "epochs": epochs,
+                "iterations_per_epoch": _EPOCH, "their_iterations": their_iterations, "cases": num_cases}  # fmt: skip
+    rows = [
+        [preset, record["network"], way, f"{each['logits']:.1e}", each["dice"], each["voxels"], each["dice_mirrored"],
+         each["voxels_mirrored"], each["foreground"]]
+        for preset, record in records.items() for way, each in record["ways"].items()
+    ]  # fmt: skip
+    header = ["plan", "network here", "weights", "largest difference of logits", "least Dice of a label",
+              "voxels that differ", "least Dice, mirrored", "voxels, mirrored", "foreground voxels"]  # fmt: skip
+    dice = [[preset, "; ".join(f"{epoch}: {size}, {value}" for epoch, size, value in record["growth"])]
+            for preset, record in records.items()]  # fmt: skip
+    lines = [
+        f"Versions: {json.dumps(versions)}. Settings: `{json.dumps(settings)}`, float32.",
+        "",
+        "Labels of both sides on the same validation cases of fold 0, on the images' own voxels:",
+        "",
+        *table(header, rows),
+        "",
+        "Growth, epoch by epoch of validation: epoch: patch, mean Dice of fold 0.",
+        "",
+        *table(["plan", "growth"], dice),
+    ]
+    write_results("nnunet_exchange", "Weights to nnU-Net v2 and back on Task04", script="benchmarks/nnunet_exchange",
+                  record={"settings": settings, "versions": versions, "plans": records}, lines=lines)  # fmt: skip
+
+
+class _Sides:
+    """Both sides' folders, and nnU-Net's environment."""
+
+    def __init__(self, python: str, folder: Path, task04: str, num_cases: int) -> None:
+        self.python, self.folder, self.task04 = python, folder, task04
+        cases = read_task(task04).cases
+        self.orientation = usual_orientation([case.images[0] for case in cases])[0]
+        self.cases = split_cases(cases, fold=0)[1][:num_cases]
+        self.images = folder / "images"
+        self.images.mkdir(parents=True, exist_ok=True)
+        for case in self.cases:
+            link = self.images / f"{case.name}_0000.nii.gz"
+            if not link.exists():
+                link.symlink_to(case.images[0].resolve())
+
+    def theirs(self, *words: str) -> dict[str, Any]:
+        """Run nnU-Net's side in its environment; what its last line says."""
+        names = {"nnUNet_raw": "raw", "nnUNet_preprocessed": "preprocessed", "nnUNet_results": "results"}
+        paths = {key: str(self.folder / "nnunet" / name) for key, name in names.items()}
+        environment = {**os.environ, **paths, "nnUNet_compile": "f", "PYTHONPATH": ""}
+        environment |= {"nnUNet_n_proc_DA": "0"} if words[0] == "train" else {}  # its planner takes no 0
+        script = str(Path(__file__).with_name("theirs.py"))
+        output = subprocess.run([self.python, script, *words], env=environment, stdout=subprocess.PIPE, check=True)
+        return dict(json.loads(output.stdout.decode().splitlines()[-1]))
+
+    def compare(self, bundle: Path, model: Path) -> dict[str, Any]:
+        """Logits and labels by a bundle's weights, and by a folder of nnU-Net's."""
+        found: dict[str, Any] = {"logits": self._compare_logits(bundle, model)}
+        for suffix, mirroring in (("", False), ("_mirrored", True)):
+            ours, theirs = bundle / f"ours{suffix}", bundle / f"theirs{suffix}"
+            self.theirs("predict", str(model), str(self.images), str(theirs), str(mirroring))
+            axes = "[0,1,2]" if mirroring else "[]"
+            subprocess.run([sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "--config_file",
+                            str(bundle / "configs" / "inference.json"), "--dataset_dir", str(self.images),
+                            "--output_dir", str(ours), "--mirror_axes", axes],
+                           check=True, stdout=subprocess.DEVNULL)  # fmt: skip
+            pairs = [[np.asarray(nib.load(folder / f"{case.name}.nii.gz").dataobj) for folder in (ours, theirs)]
+                     for case in self.cases]  # fmt: skip
+            found[f"dice{suffix}"] = round(min(_dice(*pair, label) for pair in pairs for label in (1, 2)), 6)
+            found[f"voxels{suffix}"] = int(sum((one != other).sum() for one, other in pairs))
+            found["foreground"] = int(sum((other > 0).sum() for _, other in pairs))
+        return found
+
+    def _compare_logits(self, bundle: Path, model: Path) -> float:
+        parser = ConfigParser(json.loads((bundle / "configs" / "inference.json").read_text()))
+        network = parser.get_parsed_content("network_def").eval()
+        network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))
+        generator = torch.Generator().manual_seed(0)
+        patches = torch.randn(2, 1, *parser["patch_size"], generator=generator)
+        np.save(bundle / "patches.npy", mirrored(patches).numpy())
+        self.theirs("logits", str(model), str(bundle / "patches.npy"), str(bundle / "logits.npy"))
+        with torch.no_grad():
+            return float((mirrored(network(patches)) - torch.from_numpy(np.load(bundle / "logits.npy"))).abs().max())
+
+
+def _measure(side: _Sides, preset: str, *, epochs: int, their_iterations: int) -> dict[str, Any]:
+    prepared = side.theirs("prepare", side.task04, _PLANNERS[preset])
+    plans = json.loads(Path(prepared["plans"]).read_text())
+    configuration = plans["configurations"]["3d_fullres"]
+    configuration["batch_size"] = _BATCH
+    configuration["architecture"]["arch_kwargs"]["features_per_stage"] = _FEATURES
+    narrowed = side.folder / "plans.json"
+    narrowed.write_text(json.dumps(plans, indent=1))
+    bundle, model = side.folder / "bundle", side.folder / "to_nnunet"
+    patchgrow(["bundle", f"--plans={narrowed}", f"--dataset={prepared['dataset']}", f"--output={bundle}",
+               f"--orientation={side.orientation}"])  # fmt: skip
+    train(bundle, dataset_dir=side.task04, output_dir=bundle, cache_dir=side.folder / "cache", max_epochs=epochs,
+          iterations_per_epoch=_EPOCH, val_interval=max(1, epochs // 6), num_workers=0, verify_data=False)  # fmt: skip
+    patchgrow(["to_nnunet", str(bundle), f"--output={model}"])
+    ways = {"trained here, taken there": side.compare(bundle, model)}
+    checkpoint = model / "fold_0" / "checkpoint_final.pth"
+    trained = Path(side.theirs("train", str(narrowed), str(checkpoint), str(their_iterations))["folder"])
+    back = side.folder / "from_nnunet"
+    patchgrow(["from_nnunet", str(trained), f"--output={back}", f"--orientation={side.orientation}"])
+    ways["trained there, taken here"] = side.compare(back, trained)
+    history = read_history(bundle / "history.jsonl")
+    growth = [(record["epoch"], "x".join(map(str, record["patch_size"])), round(record["dice"]["mean"], 4))
+              for record in history if "dice" in record]  # fmt: skip
+    target = json.loads((back / "configs" / "inference.json").read_text())["network_def"]["_target_"]
+    sizes = ["x".join(map(str, record["patch_size"])) for record in history]
+    return {"network": target.rpartition(".")[2], "growth": growth, "stages": list(dict.fromkeys(sizes)), "ways": ways}
+
+
+def _dice(one: np.ndarray, other: np.ndarray, label: int) -> float:
+    """Of a label in two maps; 1 where neither has it."""
+    both = ((one == label) & (other == label)).sum()
+    total = (one == label).sum() + (other == label).sum()
+    return 1.0 if total == 0 else float(2 * both / total)
+
+
+if __name__ == "__main__":
+    fire.Fire(measure)
