@@ -5,8 +5,9 @@
 
 NNUNET_ENVIRONMENT has nnunetv2 2.8.1 and the same torch; where torchvision can't be imported, delete its folder
 nnunetv2/training/nnUNetTrainer/primus. For a plan of residual encoders (ResEncM) and the default plan, narrowed to
-FEATURES and batches of 2 full patches: a bundle is trained through all stages, goes to nnU-Net, is trained there by its
-own trainer for some iterations, and comes back; each way both sides predict the same validation cases.
+16 to 128 features and batches of 2 full patches: a bundle is trained through all stages, goes to nnU-Net, is trained
+there by its own trainer for some iterations, and comes back; each way both sides predict the same validation cases.
+What is there already is not made again.
 """
 
 from __future__ import annotations
@@ -140,31 +141,43 @@ class _Sides:
 
 
 def _measure(side: _Sides, preset: str, *, epochs: int, their_iterations: int) -> dict[str, Any]:
-    prepared = side.theirs("prepare", side.task04, _PLANNERS[preset])
+    narrowed, dataset = _narrowed_plan(side, _PLANNERS[preset])
+    bundle, model, back = (side.folder / name for name in ("bundle", "to_nnunet", "from_nnunet"))
+    if not bundle.exists():
+        patchgrow(["bundle", f"--plans={narrowed}", f"--dataset={dataset}", f"--output={bundle}",
+                   f"--orientation={side.orientation}"])  # fmt: skip
+    if not model.exists():
+        train(bundle, dataset_dir=side.task04, output_dir=bundle, cache_dir=side.folder / "cache", max_epochs=epochs,
+              iterations_per_epoch=_EPOCH, val_interval=max(1, epochs // 6), num_workers=0, verify_data=False,
+              resume="auto")  # fmt: skip
+        patchgrow(["to_nnunet", str(bundle), f"--output={model}"])
+    ways = {"trained here, taken there": side.compare(bundle, model)}
+    if not back.exists():
+        checkpoint = model / "fold_0" / "checkpoint_final.pth"
+        trained = side.theirs("train", str(narrowed), str(checkpoint), str(their_iterations))["folder"]
+        (side.folder / "trained").symlink_to(trained)
+        patchgrow(["from_nnunet", trained, f"--output={back}", f"--orientation={side.orientation}"])
+    ways["trained there, taken here"] = side.compare(back, side.folder / "trained")
+    history = read_history(bundle / "history.jsonl")
+    growth = [(record["epoch"], "x".join(map(str, record["patch_size"])), round(record["dice"]["mean"], 4))
+              for record in history if record["dice"]]  # fmt: skip
+    target = json.loads((back / "configs" / "inference.json").read_text())["network_def"]["_target_"]
+    sizes = ["x".join(map(str, record["patch_size"])) for record in history]
+    return {"network": target.rpartition(".")[2], "growth": growth, "stages": list(dict.fromkeys(sizes)), "ways": ways}
+
+
+def _narrowed_plan(side: _Sides, planner: str) -> tuple[Path, Path]:
+    """nnU-Net's plan with fewer features and a smaller batch, and the data set's dataset.json."""
+    found = side.folder / "prepared.json"
+    if not found.exists():
+        found.write_text(json.dumps(side.theirs("prepare", side.task04, planner)))
+    prepared, narrowed = json.loads(found.read_text()), side.folder / "plans.json"
     plans = json.loads(Path(prepared["plans"]).read_text())
     configuration = plans["configurations"]["3d_fullres"]
     configuration["batch_size"] = _BATCH
     configuration["architecture"]["arch_kwargs"]["features_per_stage"] = _FEATURES
-    narrowed = side.folder / "plans.json"
     narrowed.write_text(json.dumps(plans, indent=1))
-    bundle, model = side.folder / "bundle", side.folder / "to_nnunet"
-    patchgrow(["bundle", f"--plans={narrowed}", f"--dataset={prepared['dataset']}", f"--output={bundle}",
-               f"--orientation={side.orientation}"])  # fmt: skip
-    train(bundle, dataset_dir=side.task04, output_dir=bundle, cache_dir=side.folder / "cache", max_epochs=epochs,
-          iterations_per_epoch=_EPOCH, val_interval=max(1, epochs // 6), num_workers=0, verify_data=False)  # fmt: skip
-    patchgrow(["to_nnunet", str(bundle), f"--output={model}"])
-    ways = {"trained here, taken there": side.compare(bundle, model)}
-    checkpoint = model / "fold_0" / "checkpoint_final.pth"
-    trained = Path(side.theirs("train", str(narrowed), str(checkpoint), str(their_iterations))["folder"])
-    back = side.folder / "from_nnunet"
-    patchgrow(["from_nnunet", str(trained), f"--output={back}", f"--orientation={side.orientation}"])
-    ways["trained there, taken here"] = side.compare(back, trained)
-    history = read_history(bundle / "history.jsonl")
-    growth = [(record["epoch"], "x".join(map(str, record["patch_size"])), round(record["dice"]["mean"], 4))
-              for record in history if "dice" in record]  # fmt: skip
-    target = json.loads((back / "configs" / "inference.json").read_text())["network_def"]["_target_"]
-    sizes = ["x".join(map(str, record["patch_size"])) for record in history]
-    return {"network": target.rpartition(".")[2], "growth": growth, "stages": list(dict.fromkeys(sizes)), "ways": ways}
+    return narrowed, Path(prepared["dataset"])
 
 
 def _dice(one: np.ndarray, other: np.ndarray, label: int) -> float:

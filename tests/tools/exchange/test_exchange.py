@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from nnunet_networks import KERNELS, mirrored_sizes
+from nnunet_networks import KERNELS, mirrored_sizes, randomised
 from nnunet_networks import PLANAR_KERNELS as OUR_PLANAR_KERNELS
 
 from monai_patchgrow import cli
@@ -97,6 +97,35 @@ def test_the_card_and_the_metadata_say_what_it_needs(trained, tmp_path):
     assert "It comes with weights: fold 0 of nnU-Net's nnUNetTrainer (checkpoint_final.pth)." in card
     metadata = json.loads((tmp_path / "bundle" / "configs" / "metadata.json").read_text())
     assert "dynamic-network-architectures" in metadata["required_packages_version"]
+
+
+def test_a_dyn_unet_without_biases_goes_there_by_a_plan_that_is_named(trained, tmp_path, image):
+    folder, theirs = trained("PlainConvUNet")
+    dataset = folder / "dataset.json"
+    plans = json.loads((folder / "plans.json").read_text())
+    plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]["conv_bias"] = False
+    (tmp_path / "plans.json").write_text(json.dumps(plans))
+    bundle = tmp_path / "bundle"
+    cli.main(["bundle", f"--plans={tmp_path / 'plans.json'}", f"--dataset={dataset}", f"--output={bundle}"])
+    network = randomised(network_of(bundle))
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    cli.main(["to_nnunet", str(bundle), "-o", str(tmp_path / "back"), f"--weights={tmp_path / 'model.pt'}",
+              f"--plans={folder / 'plans.json'}", f"--dataset={dataset}"])  # fmt: skip
+    content = torch.load(tmp_path / "back" / "fold_0" / "checkpoint_final.pth", weights_only=True)
+    theirs.load_state_dict(content["network_weights"])
+    expected = logits(theirs, image.permute(0, 1, 4, 3, 2)).permute(0, 1, 4, 3, 2)
+    assert torch.allclose(logits(network, image), expected, atol=1e-5, rtol=0)
+
+
+def test_another_network_than_nnunets_stays_here(trained, tmp_path):
+    folder, _ = trained("PlainConvUNet", PLANAR_KERNELS)
+    bundle = tmp_path / "bundle"
+    cli.main(["bundle", f"--plans={folder / 'plans.json'}", f"--dataset={folder / 'dataset.json'}",
+              f"--output={bundle}"])  # fmt: skip
+    torch.save(network_of(bundle).state_dict(), tmp_path / "model.pt")
+    line = fault("to_nnunet", bundle, "-o", tmp_path / "back", f"--weights={tmp_path / 'model.pt'}")
+    assert "the bundle's DynUNet is not nnU-Net's PlainConvUNet: its kernels differ between levels" in line
+    assert not (tmp_path / "back").exists()
 
 
 def test_folds(trained, tmp_path):
