@@ -25,6 +25,7 @@ import torch
 DATASET = "Dataset004_Hippocampus"
 RAW, PREPROCESSED = "nnUNet_raw", "nnUNet_preprocessed"  # nnU-Net's own names of its folders
 CONFIGURATION = "3d_fullres"
+LEARNING_RATE = 1e-4  # its own 1e-2 would undo in a few iterations what was learnt before
 
 
 def prepare(task04: str, planner: str) -> None:
@@ -53,7 +54,6 @@ def prepare(task04: str, planner: str) -> None:
 
 def train(plans_file: str, checkpoint: str, iterations: str) -> None:
     """Train fold 0 from a checkpoint's weights by nnU-Net's trainer, which writes its own; tell the folder."""
-    from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     plans = {**json.loads(Path(plans_file).read_text()), "continue_training": False}  # as its command line does
@@ -61,9 +61,10 @@ def train(plans_file: str, checkpoint: str, iterations: str) -> None:
     threads = torch.get_num_threads()
     trainer = nnUNetTrainer(plans, CONFIGURATION, 0, dataset, device=torch.device("cpu"))
     trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = int(iterations), 1
-    trainer.num_epochs = 1
+    trainer.num_epochs, trainer.initial_lr = 1, LEARNING_RATE
     trainer.initialize()
-    load_pretrained_weights(trainer.network, checkpoint)
+    # Its load_pretrained_weights would leave the output layers at random.
+    trainer.network.load_state_dict(torch.load(checkpoint, weights_only=False)["network_weights"])
     torch.set_num_threads(threads)
     trainer.run_training()
     print(json.dumps({"folder": trainer.output_folder_base}))
@@ -87,9 +88,13 @@ def logits(folder: str, patches: str, output: str) -> None:
 
 
 def predict(folder: str, images: str, output: str, mirroring: str) -> None:
-    """Predict a folder of images ``NAME_0000.nii.gz``."""
+    """Predict a folder of images ``NAME_0000.nii.gz``: labels and probabilities."""
     predictor_of(folder, mirroring=mirroring == "True").predict_from_files(
-        images, output, num_processes_preprocessing=1, num_processes_segmentation_export=1
+        images,
+        output,
+        save_probabilities=True,
+        num_processes_preprocessing=1,
+        num_processes_segmentation_export=1,
     )
     print(json.dumps({"predicted": output}))
 

@@ -48,8 +48,8 @@ def write_nnunet_folder(
     """Write a trained bundle as a folder of nnU-Net v2, which appears whole or not at all.
 
     It holds ``plans.json``, ``dataset.json`` and per file of weights ``fold_N/checkpoint_final.pth``, with which
-    ``nnUNetv2_predict_from_modelfolder`` predicts, and from which nnU-Net trains on (``-pretrained_weights``). An
-    optimiser's state is not in it.
+    ``nnUNetv2_predict_from_modelfolder`` predicts, and from which nnU-Net trains on (``-pretrained_weights``, which
+    begins its output layers anew). An optimiser's state is not in it.
 
     Args:
         bundle: folder of the bundle, or of one with its configs.
