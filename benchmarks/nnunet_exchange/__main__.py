@@ -65,12 +65,12 @@ def measure(
     settings = {"features": _FEATURES, "batch_size": _BATCH, "curriculum": "efficiency", "epochs": _EPOCHS,
                 "iterations_per_epoch": _EPOCH, "their_iterations": their_iterations, "cases": num_cases}  # fmt: skip
     rows = [
-        [preset, record["network"], way, f"{each['logits']:.1e}", "yes" if mirror else "no",
+        [preset, record["network"], way, _differences(each["logits"]), "yes" if mirror else "no",
          ", ".join(map(str, each[f"dice{mirror}"])), f"{sum(each[f'voxels{mirror}'])} of {each[f'foreground{mirror}']}",
          _largest(each, mirror, one_window=True), _largest(each, mirror, one_window=False)]
         for preset, record in records.items() for way, each in record["ways"].items() for mirror in ("", "_mirrored")
     ]  # fmt: skip
-    header = ["plan", "network here", "weights", "largest difference of logits", "mirrored", "Dice of labels 1 and 2",
+    header = ["plan", "network here", "weights", "logits differ at most by", "mirrored", "Dice of labels 1 and 2",
               "voxels that differ, of foreground", "lead there, one window", "lead there, more windows"]  # fmt: skip
     dice = [[preset, "; ".join(f"{epoch}: {size}, {value}" for epoch, size, value in record["growth"])]
             for preset, record in records.items()]  # fmt: skip
@@ -89,6 +89,10 @@ def measure(
     ]
     write_results("nnunet_exchange", "Weights to nnU-Net v2 and back on Task04", script="benchmarks/nnunet_exchange",
                   record={"settings": settings, "versions": versions, "plans": records}, lines=lines)  # fmt: skip
+
+
+def _differences(logits: dict[str, float]) -> str:
+    return f"{logits['float32']:.1e} ({logits['float64']:.1e} in float64), of up to {logits['largest']:.1f}"
 
 
 def _largest(found: dict[str, Any], mirror: str, *, one_window: bool) -> str:
@@ -125,7 +129,7 @@ class _Sides:
 
     def compare(self, bundle: Path, model: Path) -> dict[str, Any]:
         """Logits and labels by a bundle's weights, and by a folder of nnU-Net's."""
-        found: dict[str, Any] = {"logits": self._compare_logits(bundle, model)}
+        found: dict[str, Any] = {"logits": self.compare_logits(bundle, model)}
         for suffix, mirroring in (("", False), ("_mirrored", True)):
             ours, theirs = bundle / f"ours{suffix}", bundle / f"theirs{suffix}"
             self.theirs("predict", str(model), str(self.images), str(theirs), str(mirroring))
@@ -146,16 +150,23 @@ class _Sides:
             found[f"foreground{suffix}"] = int(sum((other > 0).sum() for _, other in pairs))
         return found
 
-    def _compare_logits(self, bundle: Path, model: Path) -> float:
+    def compare_logits(self, bundle: Path, model: Path) -> dict[str, float]:
+        """The largest logit, and the largest differences of both sides in float32 and in float64."""
         parser = ConfigParser(json.loads((bundle / "configs" / "inference.json").read_text()))
         network = parser.get_parsed_content("network_def").eval()
         network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))
         generator = torch.Generator().manual_seed(0)
         patches = torch.randn(2, 1, *parser["patch_size"], generator=generator)
         np.save(bundle / "patches.npy", mirrored(patches).numpy())
-        self.theirs("logits", str(model), str(bundle / "patches.npy"), str(bundle / "logits.npy"))
-        with torch.no_grad():
-            return float((mirrored(network(patches)) - torch.from_numpy(np.load(bundle / "logits.npy"))).abs().max())
+        self.theirs("logits", str(model), str(bundle / "patches.npy"), str(bundle / "logits.npz"))
+        theirs = np.load(bundle / "logits.npz")
+        found = {"largest": float(np.abs(theirs["float64"]).max())}
+        for kind in (torch.float32, torch.float64):
+            name = str(kind).removeprefix("torch.")
+            with torch.no_grad():
+                ours = mirrored(network.to(kind)(patches.to(kind)))
+            found[name] = float((ours - torch.from_numpy(theirs[name])).abs().max())
+        return found
 
 
 def _measure(side: _Sides, preset: str, *, their_iterations: int) -> dict[str, Any]:

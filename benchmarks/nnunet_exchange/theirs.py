@@ -80,10 +80,13 @@ def predictor_of(folder: str, *, mirroring: bool = False) -> Any:
 
 
 def logits(folder: str, patches: str, output: str) -> None:
-    """Save the logits of patches (B, C, z, y, x)."""
+    """Save the logits of patches (B, C, z, y, x), computed in float32 and in float64."""
     network = predictor_of(folder).network.eval()
     with torch.no_grad():
-        np.save(output, network(torch.from_numpy(np.load(patches))).numpy())
+        found = [
+            network.to(kind)(torch.from_numpy(np.load(patches)).to(kind)) for kind in (torch.float32, torch.float64)
+        ]
+    np.savez(output, float32=found[0].numpy(), float64=found[1].numpy())
     print(json.dumps({"logits": output}))
 
 
