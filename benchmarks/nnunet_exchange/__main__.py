@@ -4,10 +4,10 @@
     .venv/bin/python benchmarks/nnunet_exchange --python NNUNET_ENVIRONMENT/bin/python
 
 NNUNET_ENVIRONMENT has nnunetv2 2.8.1 and the same torch; where torchvision can't be imported, delete its folder
-nnunetv2/training/nnUNetTrainer/primus. For a plan of residual encoders (ResEncM) and the default plan, narrowed to
-16 to 128 features and batches of 2 full patches: a bundle is trained through all stages, goes to nnU-Net, is trained
-there by its own trainer for some iterations, and comes back; each way both sides predict the same validation cases.
-What is there already is not made again.
+nnunetv2/training/nnUNetTrainer/primus. In batches of 2 patches, a bundle of the plan of residual encoders (ResEncM,
+narrowed to 16 to 128 features) is trained through all stages, one of the default plan for an epoch from the weights of
+the hippocampus bundle. Each goes to nnU-Net, is trained there by its own trainer for some iterations, and comes back;
+each way both sides predict the same validation cases. What is there already is not made again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from monai.bundle import ConfigParser
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from results_file import table, write_results
-from task04 import find_task04
+from task04 import BUNDLE, ROOT, find_task04
 
 from monai_patchgrow.cli import main as patchgrow
 from monai_patchgrow.data import read_task, split_cases
@@ -37,9 +37,15 @@ from monai_patchgrow.networks.nnunet.weights import mirrored
 from monai_patchgrow.tools.compare.compare import train
 from monai_patchgrow.tools.plan.raw_data import usual_orientation
 
-_FEATURES, _BATCH = [16, 32, 64, 128], 2
+_FEATURES, _BATCH = {"ResEncM": [16, 32, 64, 128], "default": [32, 64, 128, 256]}, 2
 _PLANNERS = {"ResEncM": "nnUNetPlannerResEncM", "default": "ExperimentPlanner"}
-_EPOCHS = {"ResEncM": 30, "default": 15}  # of 15 stages
+_TRAINING: dict[str, dict[str, Any]] = {
+    "ResEncM": {"max_epochs": 30, "val_interval": 5},  # of 15 stages
+    "default": {
+        **{"max_epochs": 1, "val_interval": 1, "curriculum": "constant", "learning_rate": 1e-4},
+        "pretrained": str(BUNDLE.relative_to(ROOT) / "models" / "model.pt"),
+    },
+}
 _EPOCH = 20  # iterations
 
 
@@ -62,7 +68,7 @@ def measure(
             kept.write_text(json.dumps(record))
         records[preset] = json.loads(kept.read_text())
     versions = side.theirs("versions")
-    settings = {"features": _FEATURES, "batch_size": _BATCH, "curriculum": "efficiency", "epochs": _EPOCHS,
+    settings = {"features": _FEATURES, "batch_size": _BATCH, "training": _TRAINING,
                 "iterations_per_epoch": _EPOCH, "their_iterations": their_iterations, "cases": num_cases}  # fmt: skip
     rows = [
         [preset, record["network"], way, _differences(each["logits"]), "yes" if mirror else "no",
@@ -170,15 +176,15 @@ class _Sides:
 
 
 def _measure(side: _Sides, preset: str, *, their_iterations: int) -> dict[str, Any]:
-    narrowed, dataset = _narrowed_plan(side, _PLANNERS[preset])
+    narrowed, dataset = _narrowed_plan(side, preset)
     bundle, model, back = (side.folder / name for name in ("bundle", "to_nnunet", "from_nnunet"))
     if not bundle.exists():
         patchgrow(["bundle", f"--plans={narrowed}", f"--dataset={dataset}", f"--output={bundle}",
                    f"--orientation={side.orientation}"])  # fmt: skip
     if not model.exists():
         train(bundle, dataset_dir=side.task04, output_dir=bundle, cache_dir=side.folder / "cache",
-              max_epochs=_EPOCHS[preset], iterations_per_epoch=_EPOCH, val_interval=_EPOCHS[preset] // 6,
-              num_workers=0, verify_data=False, resume="auto")  # fmt: skip
+              iterations_per_epoch=_EPOCH, num_workers=0, verify_data=False, resume="auto",
+              **_TRAINING[preset])  # fmt: skip
         patchgrow(["to_nnunet", str(bundle), f"--output={model}"])
     ways = {"trained here, taken there": side.compare(bundle, model)}
     if not back.exists():
@@ -195,16 +201,16 @@ def _measure(side: _Sides, preset: str, *, their_iterations: int) -> dict[str, A
     return {"network": target.rpartition(".")[2], "growth": growth, "stages": list(dict.fromkeys(sizes)), "ways": ways}
 
 
-def _narrowed_plan(side: _Sides, planner: str) -> tuple[Path, Path]:
+def _narrowed_plan(side: _Sides, preset: str) -> tuple[Path, Path]:
     """nnU-Net's plan with fewer features and a smaller batch, and the data set's dataset.json."""
     found = side.folder / "prepared.json"
     if not found.exists():
-        found.write_text(json.dumps(side.theirs("prepare", side.task04, planner)))
+        found.write_text(json.dumps(side.theirs("prepare", side.task04, _PLANNERS[preset])))
     prepared, narrowed = json.loads(found.read_text()), side.folder / "plans.json"
     plans = json.loads(Path(prepared["plans"]).read_text())
     configuration = plans["configurations"]["3d_fullres"]
     configuration["batch_size"] = _BATCH
-    configuration["architecture"]["arch_kwargs"]["features_per_stage"] = _FEATURES
+    configuration["architecture"]["arch_kwargs"]["features_per_stage"] = _FEATURES[preset]
     narrowed.write_text(json.dumps(plans, indent=1))
     return narrowed, Path(prepared["dataset"])
 
