@@ -17,6 +17,7 @@ __all__ = ["load_nnunet_weights", "mirrored", "nnunet_weights"]
 
 _UP_BIAS = ".transp_conv.conv.bias"
 _SEG_LAYERS = "decoder.seg_layers."
+_OF_BATCH_NORM = ".running_mean"
 
 
 def mirrored(weight: Tensor) -> Tensor:
@@ -48,6 +49,8 @@ def load_nnunet_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> No
     theirs = _names(network)
     if isinstance(_plain(network), DynUNet):
         _check_plain(network, own, weights)
+    if any(name.endswith(_OF_BATCH_NORM) for name in weights):
+        raise ValueError("is of a network with batch norms, the one here has instance norms")
     taken = {name: weights.get(theirs[name]) for name in own}
     if missing := [name for name, weight in taken.items() if weight is None]:
         raise ValueError(

@@ -52,7 +52,9 @@ def bundle_of_nnunet(
     plans, dataset = folder / "plans.json", folder / "dataset.json"
     file = folder / f"fold_{fold}" / checkpoint
     found = _read(file)
-    plan = read_nnunet_plan(plans, dataset, configuration=found.configuration or "3d_fullres", orientation=orientation)
+    plan = read_nnunet_plan(
+        plans, dataset, configuration=found.configuration or "3d_fullres", orientation=orientation, exact=True
+    )
     plan, why = same_network_plan(plan)
     if why is not None:
         say(f"note: the bundle has nnU-Net's own network, since MONAI's DynUNet is another one: {why}")

@@ -98,7 +98,7 @@ def _find_configuration(folder: Path, plans: Path, dataset: Path) -> tuple[str, 
     faults = {}
     for name in read_json(plans).get("configurations", {}):
         try:
-            plan = read_nnunet_plan(plans, dataset, configuration=name)
+            plan = read_nnunet_plan(plans, dataset, configuration=name, exact=True)
             if network_class(folder) == PLAIN:  # as `from_nnunet` has it where a DynUNet is another network
                 plan = replace(plan, network=PLAIN)
             check_bundle_of_plan(folder, plan)

@@ -8,7 +8,7 @@ from typing import Any
 
 from monai_patchgrow.tools.render.plan_values import parse_integer, parse_levels, parse_list, parse_object, shown
 
-__all__ = ["DYN_UNET", "PLAIN", "RESIDUAL", "check_exact", "read_architecture"]
+__all__ = ["DYN_UNET", "PLAIN", "RESIDUAL", "read_architecture"]
 
 DYN_UNET = "DynUNet"
 """MONAI's network, which bundles of plain plans have."""
@@ -38,12 +38,13 @@ _LARGEST_STRIDE = _LARGEST_KERNEL = 4096
 _MOST_FEATURES = 65536
 
 
-def read_architecture(config: Mapping[str, Any], path: Any) -> dict[str, Any]:
+def read_architecture(config: Mapping[str, Any], path: Any, *, exact: bool = False) -> dict[str, Any]:
     """The network's figures, from the key ``architecture`` or from the keys that plans had before it.
 
     Args:
         config: a configuration in nnU-Net's words.
         path: of the plans, which warnings name.
+        exact: refuse a plain network of other norms or activations too, instead of warning that a bundle's differ.
 
     Returns:
         The arguments of nnU-Net's network, and whether it is ``residual``.
@@ -62,19 +63,15 @@ def read_architecture(config: Mapping[str, Any], path: Any) -> dict[str, Any]:
         raise ValueError(f"a {shown(kind)} has no counterpart in MONAI: {PLAIN} and {RESIDUAL} do")
     if len(parse_list(arguments["strides"], name="strides")) > _MOST_LEVELS:
         raise ValueError(f"strides must have at most {_MOST_LEVELS} levels, got {len(arguments['strides'])}")
-    if kind == RESIDUAL:
-        check_exact(arguments)
+    if kind == RESIDUAL or exact:
+        _check_exact(arguments)
     else:
         _warn_of_others(arguments, path)
     return {**arguments, "residual": kind == RESIDUAL}
 
 
-def check_exact(arguments: Mapping[str, Any]) -> None:
-    """Check that a bundle can have nnU-Net's network of these arguments, and not one like it.
-
-    Raises:
-        ValueError: a norm, an activation or a block that bundles don't have.
-    """
+def _check_exact(arguments: Mapping[str, Any]) -> None:
+    """Check that a bundle can have nnU-Net's network of these arguments, and not one like it."""
     for name, ours in _PARTS.items():
         if ours not in str(arguments.get(name, ours)):
             raise ValueError(f"{name} must be {ours} in a bundle of nnU-Net's network, got {shown(arguments[name])}")

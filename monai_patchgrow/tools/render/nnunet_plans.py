@@ -43,6 +43,7 @@ def read_nnunet_plan(
     *,
     configuration: str = "3d_fullres",
     orientation: str = "RAS",
+    exact: bool = False,
 ) -> SegmentationPlan:
     """Read one configuration of an ``nnUNetPlans.json`` and the data set's ``dataset.json``.
 
@@ -55,6 +56,7 @@ def read_nnunet_plan(
         dataset: nnU-Net's or the Decathlon's.
         configuration: ``3d_fullres``, ``3d_lowres`` or ``2d``.
         orientation: codes of the axes along which the data set's images are stored.
+        exact: refuse a plain network that differs from a bundle's in more than its kernels, instead of warning of it.
 
     Raises:
         ValueError: a file that is no plan or no dataset.json; a configuration that is not there, is a cascade's, or
@@ -65,7 +67,7 @@ def read_nnunet_plan(
     try:
         config = _configuration(content, configuration)
         return plan_of(
-            {**config, **read_architecture(config, plans)},
+            {**config, **read_architecture(config, plans, exact=exact)},
             dataset=parse_folder_name(content.get("dataset_name"), key="dataset_name"),
             channels=channels,
             labels=classes.as_config(),

@@ -118,6 +118,15 @@ def test_another_network_is_refused_and_left_as_it_was(ours, line):
     assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
 
 
+def test_batch_norms_are_not_taken_for_instance_norms():
+    weights = {
+        **nnunet_unet("PlainConvUNet").state_dict(),
+        "encoder.stages.0.0.convs.0.norm.running_mean": torch.ones(4),
+    }
+    with pytest.raises(ValueError, match="is of a network with batch norms, the one here has instance norms"):
+        load_nnunet_weights(dyn_unet(), weights)
+
+
 def test_biases_that_a_dyn_unet_lacks_are_not_dropped():
     with pytest.raises(ValueError, match='give network_def "trans_bias": true in all configs'):
         load_nnunet_weights(dyn_unet(trans_bias=False), nnunet_unet("PlainConvUNet").state_dict())

@@ -128,6 +128,16 @@ def test_another_network_than_nnunets_stays_here(trained, tmp_path):
     assert not (tmp_path / "back").exists()
 
 
+def test_a_plain_network_of_other_activations_is_refused(trained, tmp_path):
+    folder, _ = trained("PlainConvUNet")
+    plans = json.loads((folder / "plans.json").read_text())
+    plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]["nonlin"] = "torch.nn.ReLU"
+    (folder / "plans.json").write_text(json.dumps(plans))
+    line = fault("from_nnunet", folder, tmp_path / "bundle")
+    assert "nonlin must be LeakyReLU in a bundle of nnU-Net's network, got 'torch.nn.ReLU'" in line
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_folds(trained, tmp_path):
     cli.main(["from_nnunet", str(trained()[0]), str(tmp_path / "bundle")])
     model = tmp_path / "bundle" / "models" / "model.pt"
