@@ -85,7 +85,8 @@ def measure(
         "",
         "Labels of both sides on the same validation cases of fold 0, on the images' own voxels. The lead is nnU-Net's "
         "probability of its label over that of the next one, where labels differ: a case of one window ties, one of "
-        "more windows is weighted by Gaussians that differ by half a voxel.",
+        "more windows is weighted by Gaussians that differ by half a voxel. The default plan's weights were trained "
+        "without mirroring along y, and find less, mirrored.",
         "",
         *table(header, rows),
         "",
