@@ -128,6 +128,23 @@ def test_another_network_than_nnunets_stays_here(trained, tmp_path):
     assert not (tmp_path / "back").exists()
 
 
+def test_regions_go_there_and_back(trained, tmp_path, image):
+    folder, theirs = trained()
+    described = json.loads((folder / "dataset.json").read_text())
+    described["labels"] = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "active": 3}
+    described["regions_class_order"] = [1, 2, 3]
+    (folder / "dataset.json").write_text(json.dumps(described))
+    bundle = tmp_path / "bundle"
+    cli.main(["from_nnunet", str(folder), str(bundle)])
+    network = network_of(bundle)
+    network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))
+    expected = logits(theirs, image.permute(0, 1, 4, 3, 2)).permute(0, 1, 4, 3, 2)
+    assert torch.allclose(logits(network, image), expected, atol=1e-5, rtol=0)
+    cli.main(["to_nnunet", str(bundle), "-o", str(tmp_path / "back")])
+    back = json.loads((tmp_path / "back" / "dataset.json").read_text())
+    assert (back["labels"], back["regions_class_order"]) == (described["labels"], [1, 2, 3])
+
+
 def test_a_plain_network_of_other_activations_is_refused(trained, tmp_path):
     folder, _ = trained("PlainConvUNet")
     plans = json.loads((folder / "plans.json").read_text())
