@@ -12,6 +12,7 @@ import fire
 from monai_patchgrow.bundle.one_line import one_line_errors
 from monai_patchgrow.files import write_whole
 from monai_patchgrow.schedules import GrowthSchedule
+from monai_patchgrow.tools.exchange.command import from_nnunet, to_nnunet
 from monai_patchgrow.tools.plan.command import new
 
 __all__ = ["main"]
@@ -157,9 +158,11 @@ def bundle(plans: str, dataset: str, output: str, configuration: str = "3d_fullr
     """
     from monai_patchgrow.tools.render.bundle import BundleCard, render_bundle, write_bundle
     from monai_patchgrow.tools.render.nnunet_plans import read_nnunet_plan
+    from monai_patchgrow.tools.render.plan_files import plan_files
 
     plan = read_nnunet_plan(str(plans), str(dataset), configuration=str(configuration), orientation=str(orientation))
-    return str(write_bundle(render_bundle(plan, BundleCard.of(plan)), str(output)))
+    files = {**render_bundle(plan, BundleCard.of(plan)), **plan_files(str(plans), str(dataset))}
+    return str(write_bundle(files, str(output)))
 
 
 def inspect(bundle: str, allow: str | Sequence[str] = "", json: bool = False) -> None:
@@ -210,6 +213,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "plan": plan,
         "new": new,
         "bundle": bundle,
+        "from_nnunet": from_nnunet,
+        "to_nnunet": to_nnunet,
         "phantom": phantom,
         "verify_data": verify_data,
         "inspect": inspect,

@@ -25,6 +25,7 @@ from monai_patchgrow.bundle.ranks import default_workers, leave_ranks
 from monai_patchgrow.bundle.running_config import bundle_root, check_config, read_keys, running_parser
 from monai_patchgrow.bundle.seeding import seed_all
 from monai_patchgrow.bundle.segmentation_classes import check_classes
+from monai_patchgrow.bundle.segmentation_network import starting_network
 from monai_patchgrow.bundle.segmentation_settings import OPTIONAL, SegmentationSettings
 from monai_patchgrow.data import OnImageGridd, PreprocessedDataset, find_split, read_task, verify_cases
 from monai_patchgrow.data.loading.shared_memory import workers_that_fit
@@ -52,6 +53,7 @@ __all__ = [
     "preprocess",
     "read_settings",
     "split_items",
+    "starting_network",
     "train",
 ]
 

@@ -37,7 +37,7 @@ OPTIONAL = MappingProxyType(
     {
         **{"smallest_patch": None, "full_patch_share": None, "stage_lengths": "epochs", "trust_label_voxels": False},
         **{"split_file": None, "extend_to": None, "checkpoint_minutes": 10, "deterministic": True},
-        "regions_class_order": None,
+        **{"regions_class_order": None, "pretrained": None},
     }
 )
 """Settings that bundles lack which were rendered before them, with the values that such bundles had."""
@@ -53,7 +53,7 @@ _PACING = ("curriculum", "smallest_patch", "full_patch_share", "stage_lengths")
 _FREE = frozenset(  # what a run may be resumed with another one of, or is compared elsewhere
     [
         *(*_FOLDERS, "max_epochs", "planned_epochs", "iterations_per_epoch", "extend_to", "seed"),
-        *("split_file", "resume", "checkpoint_minutes", "verify_data", "num_workers", "cache_memory_gib"),
+        *("split_file", "pretrained", "resume", "checkpoint_minutes", "verify_data", "num_workers", "cache_memory_gib"),
         *("device", "amp", "channels_last", "compile", "deterministic"),
     ]
 )
@@ -90,6 +90,7 @@ class SegmentationSettings:
     split_file: str | None
     seed: int
     learning_rate: float
+    pretrained: str | None
     batch_dice: bool
     deep_supervision_weights: tuple[float, ...]
     augment: bool
@@ -136,6 +137,8 @@ class SegmentationSettings:
         parsed: dict[str, Any] = {name: parse_folder(raw[name], name=name) for name in _FOLDERS}
         parsed |= {name: parse_int(raw[name], name=name, minimum=1) for name in _COUNTS}
         parsed |= {name: parse_switch(raw[name], name=name) for name in _SWITCHES} | _plan(raw)
+        file = raw["pretrained"]
+        parsed["pretrained"] = None if file is None else parse_file(file, name="pretrained")
         return cls(**{**parsed, **parse_levels(raw), **_data(raw), **_machine(raw), **_checkpoints(raw)})
 
     @property

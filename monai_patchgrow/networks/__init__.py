@@ -1,4 +1,4 @@
-"""Floor 2: which networks are trained, and what is changed in them? Its folders: surgery, encoders, heads."""
+"""Floor 2: which networks are trained, and what is changed in them? Its folders: surgery, encoders, heads, nnunet."""
 
 from monai_patchgrow.networks.check import check_network
 from monai_patchgrow.networks.encoders.by_name import backbone, backbone_rule
@@ -9,6 +9,8 @@ from monai_patchgrow.networks.heads.by_name import classification_head
 from monai_patchgrow.networks.heads.conv import ConvHead
 from monai_patchgrow.networks.heads.evidence import cell_evidence
 from monai_patchgrow.networks.heads.pooling import AttentionPoolingHead, MeanPoolingHead, SumPoolingHead
+from monai_patchgrow.networks.nnunet.starting_weights import load_starting_weights
+from monai_patchgrow.networks.nnunet.unets import initialise
 from monai_patchgrow.networks.out_of_memory import AdaptiveInferer
 from monai_patchgrow.networks.patch_classifier import PatchClassifier
 from monai_patchgrow.networks.patch_rules import PatchRule, patch_rule
@@ -38,8 +40,10 @@ __all__ = [
     "cell_evidence",
     "check_network",
     "classification_head",
+    "initialise",
     "keep_window_offsets",
     "load_pretrained",
+    "load_starting_weights",
     "patch_rule",
     "training_network",
 ]

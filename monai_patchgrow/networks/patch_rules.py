@@ -12,6 +12,7 @@ from monai.utils import ensure_tuple_rep
 from torch import nn
 
 from monai_patchgrow.internals.torch import BatchNorm, Convolution
+from monai_patchgrow.networks.nnunet.unets import is_nnunet_unet
 from monai_patchgrow.networks.surgery.deep_supervision import DeepSupervision
 from monai_patchgrow.schedules.arguments import parse_sizes
 
@@ -47,10 +48,11 @@ _STRIDES: Mapping[type[nn.Module], Callable[[Any], Iterable[Any]]] = {
 
 
 def patch_rule(network: nn.Module, *, default: Iterable[SupportsIndex] | None = None) -> PatchRule:
-    """Return the legal patch sizes of a MONAI network.
+    """Return the legal patch sizes of a network of MONAI or nnU-Net.
 
     ================================  ====================================================================
     DynUNet, UNet, AttentionUnet      the product of its strides
+    nnU-Net's own U-Nets              the product of its strides
     BasicUNet                         16
     SegResNet                         2 per level below the first: 8 with the default ``blocks_down``
     UNETR                             16, its token; the full patch is its ``img_size``, and smaller ones need
@@ -76,7 +78,7 @@ def patch_rule(network: nn.Module, *, default: Iterable[SupportsIndex] | None = 
     (8, 8)
     """
     plain = network.network if isinstance(network, DeepSupervision) else network
-    strides = next((levels(plain) for kind, levels in _STRIDES.items() if isinstance(plain, kind)), None)
+    strides = _find_strides(plain)
     if strides is not None:
         axes = _count_axes(plain)
         by_axis = zip(*(ensure_tuple_rep(level, axes) for level in strides), strict=True)
@@ -89,6 +91,13 @@ def patch_rule(network: nn.Module, *, default: Iterable[SupportsIndex] | None = 
         raise ValueError(f"no patch sizes are known of {name}, only of {known}: give its total stride as default")
     smallest = (2 * total_stride[0], *total_stride[1:]) if _has_batch_norm(plain) else None
     return PatchRule(total_stride, smallest, _find_full_patch(plain))
+
+
+def _find_strides(network: Any) -> Iterable[Any] | None:
+    """The strides of a network's levels, where its kind is known."""
+    if is_nnunet_unet(network):
+        return list(network.encoder.strides)
+    return next((levels(network) for kind, levels in _STRIDES.items() if isinstance(network, kind)), None)
 
 
 def _count_axes(network: nn.Module) -> int:

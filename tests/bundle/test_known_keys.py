@@ -197,3 +197,11 @@ def test_the_folder_of_a_plain_parser_is_that_of_its_bundle_root(folder):
     parser = ConfigParser({**TRAIN, "bundle_root": str(folder.parent), "foo": 1})
     with pytest.raises(ValueError, match="unknown key foo: "):
         check_keys([parser])
+
+
+def test_nnunets_networks_say_how_to_get_them():
+    target = "dynamic_network_architectures.architectures.unet.NoSuchUNet"
+    assert find_fault({"network_def": {"_target_": target}}, []) == (
+        f"network_def#_target_: neither MONAI nor an installed package has {target}: "
+        "pip install --no-deps dynamic-network-architectures"
+    )

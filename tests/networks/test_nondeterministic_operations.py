@@ -10,6 +10,7 @@ import pytest
 import torch
 from monai.losses import DiceCELoss
 from monai.networks.nets import UNETR, DynUNet, SegResNet, SwinUNETR
+from nnunet_networks import nnunet_unet
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from monai_patchgrow.networks import backbone, classification_head, training_network
@@ -66,6 +67,14 @@ SEGMENTATION = {
 }
 
 
+@pytest.mark.parametrize(("dims", "expected"), [(2, set()), (3, {"avg_pool3d_backward"})])
+def test_nnunets_residual_encoder(dims, expected):
+    pytest.importorskip("dynamic_network_architectures", reason="needs nnU-Net's networks")
+    sizes = {"strides": [[1] * dims, [2] * dims, [2] * dims], "kernels": [[3] * dims] * 3}
+    network = training_network(nnunet_unet("ResidualEncoderUNet", **sizes).train(), num_heads=1)
+    assert listed_calls(network, torch.zeros(1, 1, *(16,) * dims)) == expected
+
+
 @pytest.mark.parametrize("name", SEGMENTATION)
 def test_networks_of_segmentation(name):
     make, num_heads, patch, expected = SEGMENTATION[name]
@@ -107,5 +116,5 @@ def test_heads(name):
 
 def test_the_page_names_them():
     page = PAGE.read_text()
-    for name in ("SegResNet", "MaxPool3d", "deit", "NLLLoss", "trilinear", "bicubic"):
+    for name in ("SegResNet", "AvgPool3d", "MaxPool3d", "deit", "NLLLoss", "trilinear", "bicubic"):
         assert name in page

@@ -22,6 +22,7 @@ from monai_patchgrow.tools.plan.raw_data import folder_name, raw_description, us
 from monai_patchgrow.tools.render.bundle import BundleCard, check_new_folder, render_bundle, write_bundle
 from monai_patchgrow.tools.render.dataset_names import parse_channels, parse_labels
 from monai_patchgrow.tools.render.nnunet_plans import read_nnunet_plan
+from monai_patchgrow.tools.render.plan_files import plan_files
 from monai_patchgrow.tools.render.segmentation_plan import SegmentationPlan
 from monai_patchgrow.tools.verify.report import DataReport
 from monai_patchgrow.tools.verify.segmentation import check_segmentation
@@ -33,7 +34,7 @@ _logger = logging.getLogger(__name__)
 _TURNS_IMAGES = "NibabelIOWithReorient"  # nnU-Net's one reader that doesn't take axes as they are stored
 _MEDIAN = "median_image_size_in_voxels"  # as nnU-Net plans for, in its axis order
 _ON_PAGE = {"label-empty", "label-ignored"}  # warnings that the page finds by itself
-_PLAN_IN_BUNDLE, _PAGE_IN_BUNDLE = "docs/nnUNetPlans.json", "docs/data.html"
+_PAGE_IN_BUNDLE = "docs/data.html"
 
 
 def new_bundle(
@@ -47,7 +48,8 @@ def new_bundle(
     """Have nnU-Net plan a data set, and write the bundle of its plan, which appears whole or not at all.
 
     nnU-Net runs in a process and a temporary folder of its own, and the plan is its own, figure by figure. It lies in
-    the bundle, too: ``docs/nnUNetPlans.json``; and so does a page about the data and the plan, ``docs/data.html``.
+    the bundle, too, with what it says of the data set: ``docs/nnUNetPlans.json``, ``docs/dataset.json``; and so does a
+    page about the data and the plan, ``docs/data.html``.
 
     Args:
         data: folder in the Decathlon's or nnU-Net's layout.
@@ -80,8 +82,8 @@ def new_bundle(
     plan = read_nnunet_plan(plans, folder / JSON, configuration=options.configuration, orientation=orientation)
     say("page: what the data is like; each case is read once")
     page = _page(folder, plan, options, content, reports[-1], version)
-    files = {_PLAN_IN_BUNDLE: plans.read_text(encoding="utf-8"), _PAGE_IN_BUNDLE: page}
-    return write_bundle({**render_bundle(plan, BundleCard.of(plan)), **files}, target)
+    files = {**render_bundle(plan, BundleCard.of(plan)), **plan_files(plans, folder / JSON), _PAGE_IN_BUNDLE: page}
+    return write_bundle(files, target)
 
 
 def _page(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class BundleCard:
     nnunet_dice, nnunet_dice_per_class: of nnU-Net v2 in 1000 epochs, percent, mean of five folds.
     nnunet_hours: of nnU-Net v2 per fold, on one H100.
     weights: that the bundle comes with; None: it is to be trained.
+    origin: where weights come from of which no more is known; None: there are none.
     fixed_axis: array axis along which labels know a direction, and which is not mirrored; None: all are.
     """
 
@@ -66,6 +67,7 @@ class BundleCard:
     nnunet_dice_per_class: tuple[float, ...] = ()
     nnunet_hours: float | None = None
     weights: TrainedWeights | None = None
+    origin: str | None = None
     fixed_axis: int | None = None
 
     @property
@@ -74,8 +76,8 @@ class BundleCard:
         return self.institution is not None
 
     @classmethod
-    def of(cls, plan: SegmentationPlan) -> BundleCard:
-        """The card of a data set of which no more is known than its plan."""
+    def of(cls, plan: SegmentationPlan, *, origin: str | None = None) -> BundleCard:
+        """The card of a data set of which no more is known than its plan, and where its weights come from."""
         name = re.sub(r"[^a-z0-9]", "", re.sub(r"^(Dataset|Task)\d+_", "", plan.dataset).lower()) or "task"
         is_ct = any(entry["scheme"] == "CTNormalization" for entry in plan.normalisation)
         return cls(
@@ -84,6 +86,7 @@ class BundleCard:
             structures=", ".join(plan.classes.structures),
             images=", ".join(plan.channels),
             modality="CT" if is_ct else "MR",
+            origin=origin,
         )
 
 
@@ -137,12 +140,15 @@ def render_templates(folder: Path, values: Mapping[str, Any]) -> dict[str, str]:
     return {name: text for name, text in files.items() if text}
 
 
-def write_bundle(files: Mapping[str, str], target: str | os.PathLike[str]) -> Path:
+def write_bundle(
+    files: Mapping[str, str], target: str | os.PathLike[str], *, finish: Callable[[Path], None] | None = None
+) -> Path:
     """Write a bundle's files to a new folder, which appears whole or not at all.
 
     Args:
         files: as :func:`render_bundle` gives them.
         target: folder; it must be new or empty.
+        finish: writes what is no text into the folder, before it appears.
 
     Returns:
         The folder.
@@ -157,6 +163,8 @@ def write_bundle(files: Mapping[str, str], target: str | os.PathLike[str]) -> Pa
             path = partial / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
+        if finish is not None:
+            finish(partial)
     return folder
 
 

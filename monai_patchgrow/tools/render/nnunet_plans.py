@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from monai_patchgrow.schedules.arguments import Sizes
 from monai_patchgrow.tools.render.config_text import parse_folder_name
 from monai_patchgrow.tools.render.dataset_names import parse_channels, parse_labels
+from monai_patchgrow.tools.render.nnunet_architecture import DYN_UNET, RESIDUAL, read_architecture
 from monai_patchgrow.tools.render.plan_values import (
     parse_bool,
     parse_integer,
@@ -23,12 +23,10 @@ from monai_patchgrow.tools.render.plan_values import (
 )
 from monai_patchgrow.tools.render.segmentation_plan import SCHEMES, SegmentationPlan
 
-__all__ = ["plan_of", "read_nnunet_plan"]
+__all__ = ["plan_of", "read_json", "read_nnunet_plan"]
 
-_logger = logging.getLogger(__name__)
-
-_PLAIN, _RESIDUAL = "PlainConvUNet", "ResidualEncoderUNet"
-_OURS = {"n_conv_per_stage": "2", "n_conv_per_stage_decoder": "2", "norm_op": "InstanceNorm", "nonlin": "LeakyReLU"}
+_BLOCKS = "n_blocks_per_stage"
+_CONVOLUTIONS = 2  # per level of a plan that doesn't say it
 _SPACING_DIGITS = 5  # of a mm: nnU-Net's own figures carry the rounding errors of float32
 _INTENSITIES = "foreground_intensity_properties_per_channel"
 
@@ -36,7 +34,7 @@ _INTENSITIES = "foreground_intensity_properties_per_channel"
 _LARGEST_PATCH = 4096  # voxels per axis
 _LARGEST_KERNEL = 63
 _LARGEST_BATCH = _MOST_FEATURES = 65536
-_MOST_LEVELS = 20
+_MOST_BLOCKS = 64  # per level
 
 
 def read_nnunet_plan(
@@ -45,6 +43,7 @@ def read_nnunet_plan(
     *,
     configuration: str = "3d_fullres",
     orientation: str = "RAS",
+    exact: bool = False,
 ) -> SegmentationPlan:
     """Read one configuration of an ``nnUNetPlans.json`` and the data set's ``dataset.json``.
 
@@ -57,17 +56,18 @@ def read_nnunet_plan(
         dataset: nnU-Net's or the Decathlon's.
         configuration: ``3d_fullres``, ``3d_lowres`` or ``2d``.
         orientation: codes of the axes along which the data set's images are stored.
+        exact: refuse a plain network that differs from a bundle's in more than its kernels, instead of warning of it.
 
     Raises:
         ValueError: a file that is no plan or no dataset.json; a configuration that is not there, is a cascade's, or
             has what a bundle can't have.
     """
-    content, description = _read_json(plans), _read_json(dataset)
+    content, description = read_json(plans), read_json(dataset)
     channels, classes = parse_channels(description, dataset), parse_labels(description, dataset)
     try:
         config = _configuration(content, configuration)
         return plan_of(
-            {**config, **_architecture(config, plans)},
+            {**config, **read_architecture(config, plans, exact=exact)},
             dataset=parse_folder_name(content.get("dataset_name"), key="dataset_name"),
             channels=channels,
             labels=classes.as_config(),
@@ -95,7 +95,7 @@ def plan_of(
 
     Args:
         config: a configuration with ``features_per_stage``, ``kernel_sizes``, ``strides`` and ``residual`` beside
-            nnU-Net's keys.
+            nnU-Net's keys; with ``n_blocks_per_stage`` where it is residual.
         dataset: name of the data set's folder.
         channels: names of the input channels.
         labels: names by value; or values by name where some are regions.
@@ -111,6 +111,7 @@ def plan_of(
     sizes = [parse_integer(size, name="patch_size", maximum=_LARGEST_PATCH) for size in patch]
     spacing = parse_list(config["spacing"], name="spacing", length=len(sizes))
     features = parse_list(config["features_per_stage"], name="features_per_stage")
+    residual = parse_bool(config["residual"], name="residual")
     return SegmentationPlan(
         dataset=dataset,
         channels=tuple(channels),
@@ -125,8 +126,18 @@ def plan_of(
         batch_size=parse_integer(config["batch_size"], name="batch_size", maximum=_LARGEST_BATCH),
         batch_dice=parse_bool(config["batch_dice"], name="batch_dice"),
         orientation=orientation,
-        residual=parse_bool(config["residual"], name="residual"),
+        network=RESIDUAL if residual else DYN_UNET,
+        blocks=_counts(config, _BLOCKS if residual else "n_conv_per_stage", len(features)),
+        decoder_blocks=_counts(config, "n_conv_per_stage_decoder", len(features) - 1),
+        conv_bias=parse_bool(config.get("conv_bias", False), name="conv_bias"),
     )
+
+
+def _counts(config: Mapping[str, Any], key: str, num_levels: int) -> tuple[int, ...]:
+    """Blocks or convolutions per level: one number for all, or one per level; two convolutions where it isn't said."""
+    value = config[key] if key == _BLOCKS else config.get(key, _CONVOLUTIONS)
+    counts = [value] * num_levels if isinstance(value, int) else parse_list(value, name=key, length=num_levels)
+    return tuple(parse_integer(count, name=key, maximum=_MOST_BLOCKS) for count in counts)
 
 
 def _mirror(values: Sequence[Any]) -> tuple[Any, ...]:
@@ -180,7 +191,15 @@ def _normalisation(scheme: Any, *, masked: bool, figures: Any, name: str) -> dic
     return {"scheme": scheme}
 
 
-def _read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """An object in a JSON file of nnU-Net's.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ValueError: it can't be read, or holds something else.
+    """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"))  # some editors put a mark first
     except (OSError, ValueError, RecursionError) as error:
@@ -210,40 +229,3 @@ def _configuration(content: Mapping[str, Any], name: str) -> dict[str, Any]:
         first = shown(config["previous_stage"])
         raise ValueError(f"{name} is a cascade's: it takes what {first} predicted as channels, which no bundle does")
     return config
-
-
-def _architecture(config: Mapping[str, Any], path: Any) -> dict[str, Any]:
-    """The network's figures, from the key ``architecture`` or from the keys that plans had before it."""
-    if "architecture" not in config:
-        kind, arguments = config["UNet_class_name"], _former_architecture(config)
-    else:
-        architecture = parse_object(config["architecture"], name="architecture")
-        kind = str(architecture["network_class_name"]).rpartition(".")[2]
-        arguments = dict(parse_object(architecture["arch_kwargs"], name="arch_kwargs"))
-    if kind not in (_PLAIN, _RESIDUAL):
-        raise ValueError(f"a {shown(kind)} has no counterpart in MONAI: {_PLAIN} and {_RESIDUAL} do")
-    if len(parse_list(arguments["strides"], name="strides")) > _MOST_LEVELS:
-        raise ValueError(f"strides must have at most {_MOST_LEVELS} levels, got {len(arguments['strides'])}")
-    if kind == _RESIDUAL:
-        _logger.warning("%s: a bundle's DynUNet has one residual block per level, nnU-Net's encoder more", path)
-    for name in _OURS.keys() & arguments.keys():
-        parts = arguments[name] if isinstance(arguments[name], list) else [arguments[name]]
-        if not all(_OURS[name] in str(part) for part in parts):
-            theirs = arguments[name] if isinstance(arguments[name], str) else shown(arguments[name])
-            _logger.warning("%s: a bundle's DynUNet has %s %s, the plan %s", path, name, _OURS[name], theirs)
-    return {**arguments, "residual": kind == _RESIDUAL}
-
-
-def _former_architecture(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a plan that has no key ``architecture``, under the names that are in it."""
-    base, most = (
-        parse_integer(config[key], name=key, maximum=_MOST_FEATURES)
-        for key in ("UNet_base_num_features", "unet_max_num_features")
-    )
-    axes = len(parse_list(config["patch_size"], name="patch_size"))
-    strides, kernels = (
-        parse_levels(config[key], name=key, axes=axes, maximum=_LARGEST_PATCH)
-        for key in ("pool_op_kernel_sizes", "conv_kernel_sizes")
-    )
-    features = [min(most, base * 2**level) for level in range(min(len(strides), _MOST_LEVELS))]
-    return {"strides": strides, "features_per_stage": features, "kernel_sizes": kernels}

@@ -45,8 +45,11 @@ class SegmentationPlan:
     batch_size: patches per batch at the full patch.
     batch_dice: whether Dice is taken over the batch as a whole.
     orientation: codes of the three array axes of a volume, as ``RAS``; the last is the one across slices.
-    residual: whether the network's blocks are residual.
     regions_class_order: the value that each region is written as; None: each label is a class.
+    network: ``DynUNet``, MONAI's; or one of nnU-Net's package, ``PlainConvUNet`` or ``ResidualEncoderUNet``.
+    blocks: residual blocks, or convolutions, per level of the encoder; a DynUNet has two convolutions on each.
+    decoder_blocks: convolutions per level of the decoder, the coarsest first.
+    conv_bias: whether convolutions have biases; of a DynUNet only the transposed ones get them, where alone they count.
 
     Raises:
         ValueError: figures that don't fit together.
@@ -64,8 +67,11 @@ class SegmentationPlan:
     batch_size: int
     batch_dice: bool
     orientation: str = "RAS"
-    residual: bool = False
     regions_class_order: tuple[int, ...] | None = None
+    network: str = "DynUNet"
+    blocks: Sizes = ()
+    decoder_blocks: Sizes = ()
+    conv_bias: bool = False
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -112,6 +118,11 @@ class SegmentationPlan:
     def spatial_dims(self) -> int:
         """Axes of a patch: 2 or 3."""
         return len(self.patch_size)
+
+    @property
+    def needs_nnunet(self) -> bool:
+        """Whether the network is one of nnU-Net's package, dynamic_network_architectures, and none of MONAI's."""
+        return self.network != "DynUNet"
 
     @property
     def axes(self) -> Sizes:

@@ -125,10 +125,70 @@ def test_slices(read):
     assert (plan.spatial_dims, plan.patch_size, plan.total_stride) == (2, (64, 128), (4, 2))
 
 
-def test_residual_encoder(read, caplog):
-    network = {**CONFIGURATION["architecture"], "network_class_name": "x.ResidualEncoderUNet"}
-    assert read(with_configuration(architecture=network)).residual
-    assert "one residual block per level" in caplog.text
+def residual(**changes):
+    """A plan of nnU-Net's presets with residual encoders."""
+    arguments = {
+        **CONFIGURATION["architecture"]["arch_kwargs"],
+        "n_blocks_per_stage": [1, 3, 4],
+        "n_conv_per_stage_decoder": [1, 1],
+        "conv_bias": True,
+        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+        "norm_op_kwargs": {"eps": 1e-05, "affine": True},
+        "dropout_op": None,
+        "nonlin": "torch.nn.LeakyReLU",
+        "nonlin_kwargs": {"inplace": True},
+        **changes,
+    }
+    return with_configuration(architecture={"network_class_name": "x.ResidualEncoderUNet", "arch_kwargs": arguments})
+
+
+def test_a_residual_encoder_is_nnunets_own(read, caplog):
+    plan = read(residual())
+    assert (plan.network, plan.blocks, plan.decoder_blocks, plan.conv_bias) == (
+        "ResidualEncoderUNet", (1, 3, 4), (1, 1), True,
+    )  # fmt: skip
+    assert plan.needs_nnunet
+    assert caplog.text == ""
+
+
+def test_a_plain_plan_has_monais_network(read):
+    plan = read()
+    assert (plan.network, plan.needs_nnunet, plan.conv_bias) == ("DynUNet", False, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"norm_op": "torch.nn.BatchNorm3d"}, "norm_op must be InstanceNorm in a bundle of nnU-Net's network"),
+        ({"norm_op_kwargs": {"affine": False}}, "norm_op_kwargs must be"),
+        ({"nonlin": "torch.nn.ReLU"}, "nonlin must be LeakyReLU"),
+        ({"nonlin_kwargs": {"negative_slope": 0.2}}, "nonlin_kwargs must be"),
+        ({"dropout_op": "torch.nn.Dropout3d"}, "dropout_op must be None"),
+        ({"stem_channels": 16}, "stem_channels must be None"),
+        ({"n_blocks_per_stage": [1, 3]}, "n_blocks_per_stage must be a list of 3 entries"),
+        ({"n_blocks_per_stage": [1, 3, 0]}, "n_blocks_per_stage must be an integer from 1 to 64, got 0"),
+    ],
+)
+def test_a_residual_encoder_of_other_parts_is_refused(read, changes, message):
+    with pytest.raises(ValueError, match=message):
+        read(residual(**changes))
+
+
+def test_former_plans_of_residual_encoders(read):
+    old = {key: value for key, value in CONFIGURATION.items() if key != "architecture"}
+    old |= {
+        "UNet_class_name": "ResidualEncoderUNet",
+        "UNet_base_num_features": 32,
+        "unet_max_num_features": 100,
+        "pool_op_kernel_sizes": [[1, 1, 1], [1, 2, 2], [2, 2, 4]],
+        "conv_kernel_sizes": [[1, 3, 3], [3, 3, 3], [3, 3, 3]],
+        "n_conv_per_stage_encoder": [1, 3, 4],
+        "n_conv_per_stage_decoder": [1, 1],
+    }
+    plan = read({**PLANS, "configurations": {"3d_fullres": old}})
+    assert (plan.network, plan.blocks, plan.decoder_blocks, plan.conv_bias) == (
+        "ResidualEncoderUNet", (1, 3, 4), (1, 1), True,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
