@@ -30,6 +30,7 @@ _MONAI = {
     *(key for settings in DEFAULT_EXP_MGMT_SETTINGS.values() for key in settings["configs"]),
 }
 _PROGRAM = {"initialize", "run", "finalize"}  # a config without any of them only sets keys
+_HOW_TO = {"dynamic_network_architectures": ": pip install --no-deps dynamic-network-architectures"}
 
 Names = tuple[str, ...]
 
@@ -84,8 +85,7 @@ class _Keys:
     """The keys of a running config, and which of them anybody knows."""
 
     def __init__(self, config: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]], accepted: Iterable[str]):
-        self.config = config
-        self.accepted = {*_MONAI, *accepted}
+        self.config, self.accepted = config, {*_MONAI, *accepted}
         self.references = {tuple(ReferenceResolver.split_id(name)) for _, name in _references(config)}
         programs = [file for file in files.values() if set(file) <= set(config) and set(file) & _PROGRAM]
         # An override may give the config all keys of another program of the bundle: `run` tells which one it is.
@@ -168,7 +168,8 @@ def _components(config: Mapping[str, Any], locator: Any) -> Iterator[str]:
             warnings.simplefilter("ignore")  # of several components of that name; MONAI says so itself
             found = pydoc.locate(ConfigComponent(node, locator=locator).resolve_module_name())
         if found is None:
-            yield f"{name}#_target_: neither MONAI nor an installed package has {target}"
+            how_to = _HOW_TO.get(target.partition(".")[0], "")
+            yield f"{name}#_target_: neither MONAI nor an installed package has {target}{how_to}"
         elif callable(found) and node.get("_mode_", "default") == "default":
             yield from _arguments(name, node, found)
 
