@@ -132,12 +132,12 @@ def quickstart(
     return run(bundle, data=data, curriculum=curriculum, epochs=epochs, output_dir=output_dir, seed=seed)
 
 
-def quickstart_patchgd(bundle: str, epochs: int = 4, output_dir: str = "runs/quickstart_patchgd", seed: int = 0) -> str:
+def quickstart_patchgd(bundle: str, epochs: int = 5, output_dir: str = "runs/quickstart_patchgd", seed: int = 0) -> str:
     """Learn the grades of phantom slides by PatchGD, and on slides shrunk to the same memory.
 
     Args:
         bundle: folder of panda_classification_patchgd
-        epochs: epochs of 80 slides
+        epochs: epochs of 64 slides
         output_dir: gets the slides, the runs, the table and the picture
         seed: seed of all runs
     """

@@ -7,6 +7,7 @@ import io
 import math
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_patchgrow.data.errors import DataError
+from monai_patchgrow.data.loading.usable_cpus import usable_cpus
 from monai_patchgrow.data.tiles.cells import Cell, overlap, parse_cells
 from monai_patchgrow.data.tiles.write import write_tiled_tiff
 from monai_patchgrow.files import write_whole
@@ -27,12 +29,12 @@ GLASS = 244
 
 _TISSUE = (196.0, 140.0, 184.0)
 _PERIOD = 1024  # of the texture, pixels
-_NUCLEI, _TUMOUR_NUCLEI = (4.5, 6.5), (2.4, 3.6)  # wavelengths of the textures, pixels
+_NUCLEI, _TUMOUR_NUCLEI = (3.8, 5.2), (2.2, 3.0)  # wavelengths of the textures, pixels
 _SHADING = (24.0, 256.0)  # those of the uneven stain
 _TEXTURE, _STAIN, _NOISE = 24.0, 10.0, 3.0
 _GAINS, _SHIFT = (0.8, 1.2), 6.0  # of a slide's stain
 _NUM_WAVES, _WAVES_PER_SIDE = 8, (0.5, 2.5)
-_TISSUE_SHARE = 0.5
+_TISSUE_SHARE = 0.35
 _COARSE = 256  # places per side at which shares are counted
 
 
@@ -40,10 +42,10 @@ class PhantomSlide:
     """Pieces of stained tissue on glass, `(3, rows, columns)` uint8; a tile source that needs no file.
 
     A pixel depends on its place and the seed alone, not on the cell that it is read with. Tissue has a texture at
-    the scale of nuclei and some noise, so that it compresses about as badly as a slide without loss; half of the slide
-    is glass, all of one value. Tumour has the colours of other tissue in a finer texture. Both textures
-    have waves of less than 7 pixels only, which the mean over 16 pixels takes away; a thumbnail shows the uneven stain,
-    which is that of all tissue.
+    the scale of nuclei and some noise, so that it compresses about as badly as a slide without loss; about two thirds
+    of the slide are glass, all of one value. Tumour has the colours of other tissue in a finer texture. Both textures
+    have waves of less than 6 pixels only, which the mean over 12 pixels takes away; a thumbnail shows the uneven stain,
+    which is that of all tissue. Each slide is stained a little stronger or weaker than others.
 
     Args:
         size: rows and columns, pixels; one number for both.
@@ -235,9 +237,13 @@ def write_phantom_slides(
     if _holds(target, table, names):
         return target
     (target / "train_images").mkdir(parents=True, exist_ok=True)
-    for index, name in enumerate(names):
+
+    def write(index: int) -> None:
         slide = phantom_slide(index, size=size, num_grades=num_grades, seed=seed)
-        write_tiled_tiff(target / "train_images" / f"{name}.tiff", slide, level=1, tile_size=tile_size)
+        write_tiled_tiff(target / "train_images" / f"{names[index]}.tiff", slide, level=1, tile_size=tile_size)
+
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        list(pool.map(write, range(num_slides)))
     write_whole(table, target / "train.csv")  # last: without it the folder isn't complete
     return target
 

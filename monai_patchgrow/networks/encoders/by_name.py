@@ -107,8 +107,9 @@ def backbone(
             ``full_patch`` says for which one; the others take any.
         pretrained: a file of weights, see :func:`load_pretrained`; its classifier is left out where it has another
             number of outputs.
-        mean, std: what voxels are standardised with, one number or one per channel: see :class:`StandardisedEncoder`;
-            None: they are not. ImageNet's are [0.485, 0.456, 0.406] and [0.229, 0.224, 0.225].
+        mean: taken off the voxels, one number or one per channel: see :class:`StandardisedEncoder`; ImageNet's are
+            [0.485, 0.456, 0.406]. None, here and of `std`: voxels stay as they are.
+        std: what they are divided by then, ImageNet's [0.229, 0.224, 0.225].
         options: further arguments of the network, such as ``norm=("group", {"num_groups": 8})`` of a ResNet.
 
     Raises:

@@ -36,6 +36,9 @@ class StandardisedEncoder(nn.Module):
     tensor([[2., 2.]])
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         network: nn.Module,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,10 @@ from monai_patchgrow.tools.compare.slide_evidence import evidence_in_tumour
 
 __all__ = ["quickstart_patchgd"]
 
-_NUM_SLIDES, _SIZE, _GRADES = 100, 3072, 6
-_PATCH, _CHUNK = 128, 2
-_SHRUNK = 192  # as many pixels as a chunk has
-_VALIDATIONS = 4
+_NUM_SLIDES, _SIZE, _GRADES = 80, 3072, 6
+_PATCH, _CHUNK = 128, 4
+_SHRUNK = 256  # as many pixels as a chunk has
+_VALIDATIONS = 3
 _PICTURE_SIDE = 256  # of the outline of the tumour
 
 _SETTINGS: dict[str, Any] = {
@@ -63,7 +65,7 @@ process beyond what it took before the first step."""
 def quickstart_patchgd(
     bundle: str | Path,
     *,
-    epochs: int = 4,
+    epochs: int = 5,
     output_dir: str | Path = "runs/quickstart_patchgd",
     seed: int = 0,
 ) -> str:
@@ -71,7 +73,7 @@ def quickstart_patchgd(
 
     Args:
         bundle: folder of ``panda_classification_patchgd``.
-        epochs: of 80 slides each.
+        epochs: of 64 slides each.
         output_dir: gets the slides, a folder per run, the table and the picture.
         seed: of all runs; the slides are always the same.
 
@@ -90,7 +92,7 @@ def quickstart_patchgd(
     shrunk = shrink_slides(items, folder / "shrunk", longer_side=_SHRUNK)
     steps = epochs * len(find_image_split(items, fold=0)[0])
     learning = {"_target_": "torch.optim.lr_scheduler.PolynomialLR", "optimizer": "@optimizer", "total_iters": steps}
-    interval = {"max_epochs": epochs, "val_interval": max(1, epochs // _VALIDATIONS)}
+    interval = {"max_epochs": epochs, "val_interval": max(1, -(-epochs // _VALIDATIONS))}
     training = {**_SETTINGS, **_TRAINING, **interval, "lr_scheduler": learning, "seed": seed}
     whole = {"sampling": 1.0, "chunk_size": None, "skip_background": False}
     one_step = {"max_epochs": 1, "train#trainer#epoch_length": 1, "val_interval": 1, **_without_validation()}
@@ -99,20 +101,27 @@ def quickstart_patchgd(
         f"gradient descent, {_SHRUNK} px": {**whole, "dataset_dir": str(shrunk)},
         f"gradient descent, {_SIZE} px": {**whole, **one_step, "dataset_dir": str(slides)},
     }
-    runs = []
-    for label, changes in methods.items():
-        output = folder / label.replace(",", "").replace(" ", "_")
-        settings = {**training, **changes, "output_dir": str(output)}
-        log = output / "train.log"
-        peak = in_own_process(peak_of_run, str(configs / "train.json"), settings, encode_one, log=log)
-        history = tuple(read_history(output / "history.jsonl"))
-        runs.append(PatchGDRun(label, history, peak))
+    train = partial(_train, configs / "train.json", folder, training)
+    with ThreadPoolExecutor(2) as pool:  # each training has a process of one thread
+        runs = list(pool.map(train, methods, methods.values()))
     evidence, words = _explain(configs, items, folder, runs[0])
     table = result_table(runs)
     write_whole(f"{table}\n\n{words}\n", folder / "comparison.md")
     plot_runs(runs, folder / "comparison.png", evidence=evidence, title=f"{_GRADES} grades of slides of {_SIZE} pixels")
     curves = shlex.join([str(Path(sys.executable).with_name("tensorboard")), "--logdir", str(folder)])
     return f"{table}\n\n{_NOTE}\n\n{words}\npicture: {folder / 'comparison.png'}\ncurves:  {curves}"
+
+
+def _train(config: Path, folder: Path, training: dict[str, Any], label: str, changes: dict[str, Any]) -> PatchGDRun:
+    output = folder / _folder_name(label)
+    settings = {**training, **changes, "output_dir": str(output)}
+    options: dict[str, Any] = {"log": output / "train.log", "shows_progress": label.startswith("PatchGD")}
+    peak = in_own_process(peak_of_run, str(config), settings, encode_one, **options)
+    return PatchGDRun(label, tuple(read_history(output / "history.jsonl")), peak)
+
+
+def _folder_name(label: str) -> str:
+    return label.replace(",", "").replace(" ", "_")
 
 
 def encode_one(network: Any) -> None:
@@ -130,7 +139,7 @@ def _explain(configs: Path, items: list[dict[str, Any]], folder: Path, run: Patc
     held_back = [item for item in find_image_split(items, fold=0)[1] if item["label"]]
     held_back.sort(key=lambda item: item["label"])
     output = folder / "evidence"
-    weights = folder / run.label.replace(",", "").replace(" ", "_") / "models" / "model.pt"
+    weights = folder / _folder_name(run.label) / "models" / "model.pt"
     places: Mapping[str, Any] = {
         "dataset_dir": [item["image"] for item in held_back],
         "output_dir": str(output),

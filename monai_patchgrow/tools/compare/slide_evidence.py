@@ -36,8 +36,8 @@ def evidence_in_tumour(
 ) -> list[SlideEvidence]:
     """Classify slides by a bundle's inference.json, which draws their evidence, and say how much points at the tumour.
 
-    The evidence of a patch is taken above the median of the slide's patches of tissue, whose half at least is healthy
-    below the highest grades: what all tissue has in common says nothing of a place.
+    Counted is what speaks for a higher grade, as the map shows it in red. Of a patch that is partly tumour, as much is
+    inside as the tumour has of it.
 
     Args:
         config: path of the inference.json.
@@ -61,8 +61,8 @@ def evidence_in_tumour(
         evidence = cell_evidence(head, latent.z, latent.mask, None)[0][tuple(map(slice, grid.shape))].flatten()
         cells = [grid.slices(cell) for cell in range(grid.num_cells)]
         tissue, tumour = slide.shares(cells).T
-        above = (evidence - evidence[tissue > 0.5].median()).clamp(min=0) * tissue
-        within = float((above * tumour / tissue.clamp(min=1e-9)).sum() / above.sum().clamp(min=1e-12))
+        above = evidence.clamp(min=0)
+        within = float((above * tumour).sum() / above.sum().clamp(min=1e-12))
         found.append(SlideEvidence(name, within, float(tumour.sum() / tissue.sum())))
 
     evaluator.add_event_handler(Events.ITERATION_COMPLETED, measure)
