@@ -78,7 +78,7 @@ def report(runs: list[dict[str, Any]]) -> Path:
         script="benchmarks/patchgd_quickstart.py",
         record={"runs": runs},
         lines=[
-            "80 phantom slides of 3072 px, 16 of them for validation; six grades by the share of tumour. Each column has "
+            "80 phantom slides of 3072 px, 16 of them for validation; six grades by the share of tumour. Columns have "
             "the seeds in turn.",
             "",
             *table(["", "kappa", "each seed", "accuracy", "training, s", "peak memory, MiB"], rows),
