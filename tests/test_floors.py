@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "monai_patchgrow"
 FLOORS = {
     "anisotropy": 0,
     "csv_cells": 0,
+    "label_classes": 0,
     "files": 0,
     "safetensors_header": 0,
     "sealed_files": 0,

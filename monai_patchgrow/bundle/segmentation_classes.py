@@ -7,8 +7,8 @@ from typing import Any
 
 from monai_patchgrow.bundle.plain_settings import parse_list, parse_number
 from monai_patchgrow.data.errors import DataError
-from monai_patchgrow.data.tasks.label_classes import LabelClasses, has_regions_or_ignore, parse_label_classes
 from monai_patchgrow.data.tasks.task import DecathlonTask
+from monai_patchgrow.label_classes import LabelClasses, has_regions_or_ignore, parse_label_classes
 
 __all__ = ["check_classes", "parse_channels", "parse_labels", "parse_normalisation"]
 

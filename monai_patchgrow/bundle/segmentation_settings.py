@@ -26,7 +26,7 @@ from monai_patchgrow.bundle.plain_settings import (
 from monai_patchgrow.bundle.segmentation_classes import parse_channels, parse_labels, parse_normalisation
 from monai_patchgrow.bundle.segmentation_levels import parse_levels
 from monai_patchgrow.bundle.split_settings import parse_fold
-from monai_patchgrow.data.tasks.label_classes import LabelClasses
+from monai_patchgrow.label_classes import LabelClasses
 from monai_patchgrow.schedules import GrowthSchedule
 from monai_patchgrow.schedules.arguments import Sizes, parse_int, parse_sizes
 from monai_patchgrow.transforms import AugmentationRecipe

@@ -8,7 +8,6 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +17,13 @@ from torch import Tensor
 
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.loading.usable_cpus import usable_cpus
+from monai_patchgrow.data.synthetic.phantom_textures import GLASS, PERIOD, TISSUE, textures
 from monai_patchgrow.data.tiles.cells import Cell, overlap, parse_cells
 from monai_patchgrow.data.tiles.write import write_tiled_tiff
 from monai_patchgrow.files import write_whole
 
 __all__ = ["GLASS", "PhantomSlide", "phantom_slide", "write_phantom_slides"]
 
-GLASS = 244
-"""Value of every channel where there is no tissue."""
-
-_TISSUE = (196.0, 140.0, 184.0)
-_PERIOD = 1024  # of the texture, pixels
-_NUCLEI, _TUMOUR_NUCLEI = (3.8, 5.2), (2.2, 3.0)  # wavelengths of the textures, pixels
-_SHADING = (24.0, 256.0)  # those of the uneven stain
-_TEXTURE, _STAIN, _NOISE = 24.0, 10.0, 3.0
 _GAINS, _SHIFT = (0.8, 1.2), 6.0  # of a slide's stain
 _NUM_WAVES, _WAVES_PER_SIDE = 8, (0.5, 2.5)
 _TISSUE_SHARE = 0.35
@@ -73,9 +65,9 @@ class PhantomSlide:
         self.shape = (3, rows, columns)
         self.padding = padding
         rng = np.random.default_rng(seed)
-        self._offset = rng.integers(_PERIOD, size=2)
-        values = np.arange(256)[None] - np.reshape(_TISSUE, (3, 1))
-        stained = np.reshape(_TISSUE, (3, 1)) + rng.uniform(*_GAINS) * values + rng.uniform(-_SHIFT, _SHIFT, (3, 1))
+        self._offset = rng.integers(PERIOD, size=2)
+        values = np.arange(256)[None] - np.reshape(TISSUE, (3, 1))
+        stained = np.reshape(TISSUE, (3, 1)) + rng.uniform(*_GAINS) * values + rng.uniform(-_SHIFT, _SHIFT, (3, 1))
         self._stained = np.clip(np.rint(stained), 0, GLASS - 1).astype(np.uint8)
         self._pieces, self._lesions = _Waves(rng), _Waves(rng)
         side = (np.arange(_COARSE) + 0.5) / _COARSE
@@ -123,7 +115,7 @@ class PhantomSlide:
         pixels = np.full((3, len(rows), len(columns)), GLASS, np.uint8)
         if not tissue.any():
             return pixels
-        for texture, place in zip(_textures(), (tissue & ~tumour, tumour), strict=True):
+        for texture, place in zip(textures(), (tissue & ~tumour, tumour), strict=True):
             down, along = (where + offset for where, offset in zip((rows, columns), self._offset, strict=True))
             np.copyto(pixels, texture.take(down, 1, mode="wrap").take(along, 2, mode="wrap"), where=place)
         for channel, stained in zip(pixels, self._stained, strict=True):
@@ -152,30 +144,6 @@ class _Waves:
         down = np.exp(1j * (np.outer(rows, self._waves[:, 0]) + self._phases))
         along = np.exp(1j * np.outer(self._waves[:, 1], columns))
         return (down @ along).real
-
-
-@cache
-def _textures() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """One period of tissue and one of tumour, `(3, Y, X)`, nowhere of the value of glass."""
-    rng = np.random.default_rng(0)
-    stain = _STAIN * _waves_between(rng, *_SHADING)
-    textures = []
-    for wavelengths in (_NUCLEI, _TUMOUR_NUCLEI):
-        nuclei = _TEXTURE * _waves_between(rng, *wavelengths)
-        noise = rng.normal(0, _NOISE, (3, _PERIOD, _PERIOD))
-        textures.append(np.reshape(_TISSUE, (3, 1, 1)) + nuclei + stain + noise)
-    normal, tumour = (np.clip(np.rint(texture), 0, GLASS - 1).astype(np.uint8) for texture in textures)
-    for channel, values in zip(tumour, normal, strict=True):  # the same number of pixels of each value
-        channel.flat[np.argsort(channel, axis=None, kind="stable")] = np.sort(values, axis=None)
-    return normal, tumour
-
-
-def _waves_between(rng: np.random.Generator, shortest: float, longest: float) -> NDArray[np.float64]:
-    """A random field `(Y, X)`, one period of it, of mean 0 and variance 1, with waves of these lengths only, pixels."""
-    frequency = np.hypot(np.fft.fftfreq(_PERIOD)[:, None], np.fft.rfftfreq(_PERIOD))
-    band = (frequency >= 1 / longest) & (frequency <= 1 / shortest)
-    field = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((_PERIOD, _PERIOD))) * band, (_PERIOD, _PERIOD))
-    return field / field.std()
 
 
 _LARGEST_SHARE = 0.8  # of tumour, in the highest grade

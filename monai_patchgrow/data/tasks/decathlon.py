@@ -8,9 +8,9 @@ from typing import Any
 
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tasks.faults import Report, refuse
-from monai_patchgrow.data.tasks.label_classes import LabelClasses
 from monai_patchgrow.data.tasks.nnunet_raw import is_nnunet_raw, read_nnunet_raw
 from monai_patchgrow.data.tasks.task import JSON, Case, DecathlonTask, parse_classes, parse_names, read_json
+from monai_patchgrow.label_classes import LabelClasses
 
 __all__ = ["read_task"]
 

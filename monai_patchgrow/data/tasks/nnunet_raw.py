@@ -8,7 +8,6 @@ from typing import Any
 
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tasks.faults import Report, refuse
-from monai_patchgrow.data.tasks.label_classes import LabelClasses
 from monai_patchgrow.data.tasks.task import (
     JSON,
     Case,
@@ -18,6 +17,7 @@ from monai_patchgrow.data.tasks.task import (
     parse_classes,
     parse_names,
 )
+from monai_patchgrow.label_classes import LabelClasses
 
 __all__ = ["is_nnunet_raw", "read_nnunet_raw"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from monai_patchgrow.data.errors import DataError
 from monai_patchgrow.data.tasks.faults import Report, refuse
-from monai_patchgrow.data.tasks.label_classes import LabelClasses, has_regions_or_ignore, parse_label_classes
+from monai_patchgrow.label_classes import LabelClasses, has_regions_or_ignore, parse_label_classes
 
 __all__ = [
     "JSON",

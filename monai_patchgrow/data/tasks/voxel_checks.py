@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from monai_patchgrow.data.tasks.faults import Report
-from monai_patchgrow.data.tasks.label_classes import LabelClasses
 from monai_patchgrow.data.tasks.outliers import far_voxel, tell_far
+from monai_patchgrow.label_classes import LabelClasses
 
 __all__ = ["check_image_values", "check_label_values", "check_not_constant"]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from monai_patchgrow.data.tasks.label_classes import LabelClasses
 from monai_patchgrow.data.tasks.task import Case
+from monai_patchgrow.label_classes import LabelClasses
 from monai_patchgrow.tools.page.case_survey import CaseSurvey, turned
 from monai_patchgrow.tools.page.text import number
 

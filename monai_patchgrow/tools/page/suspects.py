@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monai_patchgrow.data.tasks.label_classes import LabelClasses
+from monai_patchgrow.label_classes import LabelClasses
 from monai_patchgrow.tools.page.case_survey import CaseSurvey
 from monai_patchgrow.tools.page.text import axis_name, number
 

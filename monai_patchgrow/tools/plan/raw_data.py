@@ -14,10 +14,10 @@ from typing import Any
 import nibabel as nib
 
 from monai_patchgrow.data.tasks.decathlon import read_task
-from monai_patchgrow.data.tasks.label_classes import IGNORE, LabelClasses
 from monai_patchgrow.data.tasks.nifti_file import read_header
 from monai_patchgrow.data.tasks.nnunet_raw import is_nnunet_raw
 from monai_patchgrow.data.tasks.task import Case, read_json
+from monai_patchgrow.label_classes import IGNORE, LabelClasses
 
 __all__ = ["data_digest", "folder_name", "raw_description", "usual_orientation"]
 

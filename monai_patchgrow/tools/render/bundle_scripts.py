@@ -33,7 +33,7 @@ _CARRIED = MappingProxyType(  # modules that a bundle has a copy of; read, not i
         "data.tasks.faults": "faults",
         "data.tasks.folds": "folds",
         "data.tasks.header_checks": "header_checks",
-        "data.tasks.label_classes": "label_classes",
+        "label_classes": "label_classes",
         "data.tasks.nifti_file": "nifti_file",
         "data.tasks.nifti_header": "nifti_header",
         "data.tasks.nnunet_raw": "nnunet_raw",
@@ -74,8 +74,7 @@ def _carried_copy(module: str) -> str:
     """The text of a module of the package, with imports from the copies beside it."""
     text = _PACKAGE.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8")
     ours = re.compile(r"(?m)^from monai_patchgrow\.([\w.]+) import ")
-    lines = ours.sub(lambda found: f"from .{_CARRIED[found[1]]} import ", text).split("\n")
-    places = [number for number, line in enumerate(lines) if line.startswith("from .")]
-    for number, line in zip(places, sorted(lines[number] for number in places), strict=True):
-        lines[number] = line
-    return "\n".join(lines)
+    copied = ours.sub(lambda found: f"from .{_CARRIED[found[1]]} import ", text)
+    statement = re.compile(r"(?m)^from \.\w+ import (?:\([^)]*\)|[^(\n]*)$")  # some in brackets, over several lines
+    ordered = iter(sorted(statement.findall(copied)))
+    return statement.sub(lambda _: next(ordered), copied)

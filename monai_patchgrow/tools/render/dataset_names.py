@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from monai_patchgrow.data.tasks.label_classes import LabelClasses, has_regions_or_ignore, parse_label_classes
+from monai_patchgrow.label_classes import LabelClasses, has_regions_or_ignore, parse_label_classes
 from monai_patchgrow.tools.render.config_text import parse_name
 from monai_patchgrow.tools.render.plan_values import shown
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monai_patchgrow.anisotropy import separate_axis
-from monai_patchgrow.data.tasks.label_classes import LabelClasses, has_regions_or_ignore, parse_label_classes
+from monai_patchgrow.label_classes import LabelClasses, has_regions_or_ignore, parse_label_classes
 from monai_patchgrow.schedules.arguments import Sizes
 from monai_patchgrow.tools.render.config_text import parse_folder_name, parse_name
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from monai_patchgrow.data.tasks.faults import Report
-from monai_patchgrow.data.tasks.label_classes import LabelClasses
 from monai_patchgrow.data.tasks.verification import CheckedCase
+from monai_patchgrow.label_classes import LabelClasses
 
 __all__ = ["check_channel_counts", "check_classes_present", "check_duplicates", "check_spacings"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from monai_patchgrow.data.tasks.decathlon import read_task
 from monai_patchgrow.data.tasks.faults import FaultList
-from monai_patchgrow.data.tasks.label_classes import LabelClasses, parse_label_classes
+from monai_patchgrow.label_classes import LabelClasses, parse_label_classes
 
 BRAIN = {"background": 0, "whole tumour": [1, 2, 3], "tumour core": [2, 3], "enhancing": 3}
 PARTLY = {"background": 0, "organ": 1, "vessel": 2, "ignore": 3}
