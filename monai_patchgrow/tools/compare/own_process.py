@@ -64,7 +64,7 @@ def _call(function: Callable[..., Any], args: tuple[Any, ...], log: str, shows_p
             sender.send((False, reason_of(error)))
 
 
-def peak_of_run(config: str, settings: Mapping[str, Any], warm_up: Callable[[Any], None] = lambda network: None) -> int:
+def peak_of_run(config: str, settings: Mapping[str, Any], warm_up: Callable[[Any], None]) -> int:
     """Run a training config under settings.
 
     Args:

@@ -18,14 +18,13 @@ from monai_patchgrow.tools.verify.parallel import check_all
 __all__ = ["shrink_slides"]
 
 
-def shrink_slides(items: Sequence[dict[str, Any]], folder: Path, *, longer_side: int, level: int = 0) -> Path:
+def shrink_slides(items: Sequence[dict[str, Any]], folder: Path, *, longer_side: int) -> Path:
     """Write labels.csv and images, each the mean over blocks of its slide's pixels.
 
     Args:
         items: "image" (path), "label" and "name" each, and their "patient" where slides have one.
         folder: to write into; pictures that are there are kept.
         longer_side: pixels that a picture must not exceed.
-        level: of the slides' pyramids.
 
     Returns:
         The folder.
@@ -34,7 +33,7 @@ def shrink_slides(items: Sequence[dict[str, Any]], folder: Path, *, longer_side:
         DataError: a slide that can't be read.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    jobs = [(item["image"], folder / "images" / f"{_file_name(item)}.tiff", longer_side, level) for item in items]
+    jobs = [(item["image"], folder / "images" / f"{_file_name(item)}.tiff", longer_side) for item in items]
     check_all(_shrink, jobs, unit="slide")
     write_whole(_table(items), folder / "labels.csv")
     return folder
@@ -44,11 +43,11 @@ def _file_name(item: dict[str, Any]) -> str:
     return str(item["name"]).replace("/", "_")
 
 
-def _shrink(job: tuple[str, Path, int, int]) -> None:
-    slide, picture, longer_side, level = job
+def _shrink(job: tuple[str, Path, int]) -> None:
+    slide, picture, longer_side = job
     if picture.is_file():
         return
-    with open_tiles(slide, level=level) as source:
+    with open_tiles(slide) as source:
         small = coarse_thumbnail(source, largest=longer_side)
     write_tiled_tiff(picture, TensorTiles(small.round().clamp(0, 255).byte()), tile_size=64)
 
