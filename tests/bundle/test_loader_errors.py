@@ -9,6 +9,7 @@ import time
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from killed_workers import tells_anywhere
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import ValidationHandler
 from torch.utils.data import DataLoader
@@ -51,6 +52,7 @@ class Validating:
         trainer.run([0])
 
 
+@tells_anywhere
 @pytest.mark.parametrize("run", [segmentation.train, run_engine], ids=["segmentation", "classification"])
 @pytest.mark.parametrize(
     ("dataset", "told"),
@@ -90,6 +92,7 @@ def stop_worker(engine):
     os.kill(int(engine.state.batch["worker"]), signal.SIGSTOP)
 
 
+@tells_anywhere
 @pytest.mark.parametrize("is_within_training", [True, False], ids=["validation", "evaluation"])
 def test_a_worker_that_is_stopped_ends_an_evaluator_in_one_line(monkeypatch, is_within_training):
     monkeypatch.setattr(stall_watch, "_GRACE_SECONDS", 0.0)

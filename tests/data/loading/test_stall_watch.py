@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 import torch
+from killed_workers import tells_anywhere
 
 from monai_patchgrow.data import SeededDataLoader
 from monai_patchgrow.data.loading import stall_watch
@@ -20,6 +21,7 @@ class Items(torch.utils.data.Dataset):
         return torch.ones(9)
 
 
+@tells_anywhere
 @pytest.mark.parametrize(
     "make_loader",
     [
