@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from monai.utils import set_determinism
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from monai_patchgrow.bundle.one_line import one_line_config_errors
 from monai_patchgrow.bundle.output_folders import check_folders, keep_folders
@@ -22,10 +19,12 @@ from monai_patchgrow.bundle.patchgd.data import (
     preprocessed_by,
     ultramnist_images,
 )
+from monai_patchgrow.bundle.patchgd.first_latents import standardise_latents
 from monai_patchgrow.bundle.patchgd.inference import check_output, classify
 from monai_patchgrow.bundle.patchgd.network import build_encoder, build_head, load_weights
 from monai_patchgrow.bundle.patchgd.preflight import run_engine
-from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings, DataKind
+from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings, DataKind, known
+from monai_patchgrow.bundle.patchgd.training_plan import plan_growth, warm_up_schedule
 from monai_patchgrow.bundle.plain_settings import parse_folder
 from monai_patchgrow.bundle.ranks import (
     check_ranks,
@@ -42,8 +41,7 @@ from monai_patchgrow.engines.patchgd.exactness import active_dropout
 from monai_patchgrow.handlers import amp_dtype, image_scores
 from monai_patchgrow.internals.monai import quiet_dicom_readers
 from monai_patchgrow.losses.image_target import ImageTarget
-from monai_patchgrow.networks.encoders.by_name import backbone_rule
-from monai_patchgrow.schedules import GrowthSchedule, PatchGrid, warm_up_factor
+from monai_patchgrow.schedules import GrowthSchedule, PatchGrid
 
 __all__ = [
     "PatchGrid",
@@ -76,6 +74,7 @@ __all__ = [
     "set_determinism",
     "share_of_rank",
     "split_images",
+    "standardise_latents",
     "warm_up_schedule",
     "worker_timeout",
 ]
@@ -137,13 +136,13 @@ def split_images(settings: ClassificationSettings) -> Split:
     if settings.data == "digits":
         return ultramnist_images(
             settings.dataset_dir,
-            num_train=_known(settings.train_images),
-            num_val=_known(settings.val_images),
-            image_size=_known(settings.image_size),
+            num_train=known(settings.train_images),
+            num_val=known(settings.val_images),
+            image_size=known(settings.image_size),
             digit_pixels=settings.digit_pixels,
             seed=settings.data_seed or 0,
         )
-    options = {"target": settings.target, "volumes": settings.data == "volumes", "fold": _known(settings.fold)}
+    options = {"target": settings.target, "volumes": settings.data == "volumes", "fold": known(settings.fold)}
     options |= {"split_file": settings.split_file}
     return labelled_images(settings.dataset_dir, num_classes=settings.num_classes, **options)
 
@@ -151,32 +150,6 @@ def split_images(settings: ClassificationSettings) -> Split:
 def find_images(settings: ClassificationSettings) -> list[dict[str, Any]]:
     """The images to classify; none, or unsound ones, end a command in one line."""
     return images_to_classify(settings.dataset_dir, volumes=settings.data == "volumes", output_dir=settings.output_dir)
-
-
-def plan_growth(settings: ClassificationSettings) -> GrowthSchedule:
-    """The stages of the patch size over the epochs of a training."""
-    return GrowthSchedule.plan(
-        patch_size=settings.patch_size,
-        total_stride=backbone_rule(settings.backbone, spatial_dims=len(settings.patch_size)).total_stride,
-        batch_size=settings.batch_size,
-        max_epochs=_known(settings.planned_epochs),
-        curriculum=_known(settings.curriculum),
-    )
-
-
-def warm_up_schedule(optimizer: Optimizer, *, settings: ClassificationSettings, dataloader: Any) -> LambdaLR:
-    """The learning rate per batch: up within the warm-up, then linearly towards zero at twice the epochs.
-
-    Torch's LinearLR and SequentialLR multiply from step to step instead, which drifts by rounding.
-
-    Args:
-        optimizer: whose rate it is.
-        settings: with `warm_up_epochs` and `planned_epochs`.
-        dataloader: of the training; an epoch has its batches.
-    """
-    warm_up = _known(settings.warm_up_epochs) * len(dataloader)
-    zero_at = 2 * _known(settings.planned_epochs) * len(dataloader)
-    return LambdaLR(optimizer, partial(warm_up_factor, warm_up=warm_up, zero_at=zero_at))
 
 
 def check_network(network: Any, settings: ClassificationSettings) -> None:
@@ -241,10 +214,3 @@ def check_same(settings: ClassificationSettings, *, schedule: GrowthSchedule, tr
     same = {"schedule": schedule, "seed": settings.seed, "images": tuple(counts.values())}
     cases = {} if isinstance(train.data, UltraMNIST) else {name: images.data for name, images in sets.items()}
     check_ranks(cases=cases, settings={**same, "val_interval": settings.val_interval}, divided=counts)
-
-
-def _known(value: Any) -> Any:
-    """A setting that the running program has."""
-    if value is None:
-        raise ValueError("the running config lacks a setting of training or data")
-    return value

@@ -19,7 +19,7 @@ from monai_patchgrow.losses.image_target import ImageTarget
 from monai_patchgrow.networks.encoders.by_name import backbone_rule
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 
-__all__ = ["ClassificationSettings", "DataKind"]
+__all__ = ["ClassificationSettings", "DataKind", "known"]
 
 DataKind = Literal["digits", "slides", "volumes"]
 Sizes = tuple[int, ...]
@@ -30,7 +30,7 @@ _FREE = frozenset(  # what a run may be resumed with another one of, or is compa
         *("data", "dataset_dir", "output_dir", "ckpt_dir", "ckpt_path", "cache_dir", "pretrained", "class_names"),
         *("max_epochs", "planned_epochs", "extend_to", "train_images", "seed", "resume", "checkpoint_minutes"),
         *("verify_data", "verify_tiles", "cache_memory_gib", "num_workers", "chunk_size", "evidence", "device", "amp"),
-        *("split_file", "channels_last", "deterministic"),
+        *("split_file", "channels_last", "deterministic", "standardise_latents"),
     ]
 )
 _WHITE = 255
@@ -66,6 +66,7 @@ class ClassificationSettings:
     head: str
     head_options: Mapping[str, Any]
     pretrained: str | None = None
+    standardise_latents: bool = False
     padding: float
     allow_smaller: bool
     skip_background: bool
@@ -234,3 +235,14 @@ class ClassificationSettings:
             patch_size=self.patch_size,
             image_size=self.image_size,
         )
+
+
+def known(value: Any) -> Any:
+    """Return a setting that the running program has.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if value is None:
+        raise ValueError("the running config lacks a setting of training or data")
+    return value
