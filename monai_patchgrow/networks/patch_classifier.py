@@ -30,6 +30,8 @@ class PatchClassifier(nn.Module):
         stride: voxels from one cell to the next, per axis (default: the patch).
         padding: value of voxels beyond the border, as the encoder gets it.
         chunk_size: patches that are encoded at a time, but for training.
+        ignore_background: leave patches that hold one value in each channel out of the head's mask, but of an image
+            that has no others.
 
     Shape:
         ``(B, C, *spatial)``, values as the encoder takes them, to ``(B, K)``. Cells are those of
@@ -41,6 +43,8 @@ class PatchClassifier(nn.Module):
     torch.Size([2, 3])
     """
 
+    __constants__ = ("ignore_background",)  # TorchScript compiles one branch alone
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -50,6 +54,7 @@ class PatchClassifier(nn.Module):
         *,
         padding: float = 0.0,
         chunk_size: int = PATCHES_AT_A_TIME,
+        ignore_background: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -58,6 +63,7 @@ class PatchClassifier(nn.Module):
         self.stride = self.patch_size if stride is None else [int(voxels) for voxels in stride]
         self.padding = float(padding)
         self.chunk_size = int(chunk_size)
+        self.ignore_background = bool(ignore_background)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(B, K)``."""
@@ -67,7 +73,16 @@ class PatchClassifier(nn.Module):
         else:
             latents = torch.cat([self.encoder(part) for part in patches.split(self.chunk_size)])
         by_image = latents.reshape([images.shape[0]] + grid + [latents.shape[1]])  # noqa: RUF005  TorchScript
+        if self.ignore_background:
+            return self.head(by_image.movedim(-1, 1), self.foreground(patches, [images.shape[0]] + grid))  # noqa: RUF005
         return self.head(by_image.movedim(-1, 1))
+
+    def foreground(self, patches: Tensor, shape: list[int]) -> Tensor:
+        """Which cells ``(B, *grid)``, `shape`, hold more than one value; all of an image where none does."""
+        voxels = patches.flatten(2)
+        own = (voxels != voxels[:, :, :1]).any(2).any(1).reshape(shape)
+        nothing = (own.flatten(1).sum(1) == 0).reshape([shape[0]] + [1] * (len(shape) - 1))
+        return own | nothing
 
     def cut(self, images: Tensor) -> tuple[Tensor, list[int]]:
         """All patches ``(B * cells, C, *patch)``, row by row of each image in turn, and the cells per axis."""
@@ -95,11 +110,12 @@ class PatchClassifier(nn.Module):
             latents = self.encoder(patches)
             latent = torch.rand(2, latents.shape[1], *grid, dtype=weight.dtype, device=weight.device)
             encoder = torch.jit.trace(self.encoder, patches)
-            head = torch.jit.trace(self.head, latent)
+            mask = torch.ones(latent[:, 0].shape, dtype=torch.bool, device=latent.device)
+            head = torch.jit.trace(self.head, (latent, mask) if self.ignore_background else latent)
         traced = PatchClassifier.__new__(_Traced)
         nn.Module.__init__(traced)
         traced.encoder, traced.head = encoder, head
-        for name in ("patch_size", "stride", "padding", "chunk_size"):
+        for name in ("patch_size", "stride", "padding", "chunk_size", "ignore_background"):
             setattr(traced, name, getattr(self, name))
         return traced.train(self.training)
 

@@ -30,7 +30,7 @@ class LatentGrid:
     Attributes:
         values: ``(B, D, cells)``; `z` is a view of them.
         is_whole: whether every image has every cell; of a mask on the CPU it is known without waiting for a GPU.
-        mask: as given.
+        mask: as given, or as `keep` has narrowed it.
 
     Raises:
         ValueError: a mask that is no bool tensor with a grid.
@@ -70,6 +70,11 @@ class LatentGrid:
         """Write latent vectors ``(N, D)`` into their cells, gradients included."""
         images, cells = places
         self.values[images, :, cells] = latents.to(self.values.dtype)
+
+    def keep(self, mask: Tensor) -> None:
+        """Leave cells out: from now on each image has those of a mask ``(B, *grid)`` alone."""
+        self.is_whole = bool(mask.all())
+        self.mask = mask.to(self.mask.device)
 
     def detach(self) -> None:
         """Forget how the values came about; they stay where they are in memory."""

@@ -130,6 +130,7 @@ PARSERS: Mapping[str, Parser] = {
     "padding": parse_number,
     "allow_smaller": parse_switch,
     "skip_background": parse_switch,
+    "ignore_background": parse_switch,
     "level": _count_from_zero,
     "background_threshold": _or_none(_above_zero),
     "spacing": _or_none(partial(_numbers, above=0)),

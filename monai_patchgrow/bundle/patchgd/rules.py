@@ -32,7 +32,12 @@ def check_names(names: Any, num_classes: int) -> None:
 
 
 def check_grid(
-    image_size: Sequence[int] | None, patch: tuple[int, ...], stride: tuple[int, ...] | None, head: Any
+    image_size: Sequence[int] | None,
+    patch: tuple[int, ...],
+    stride: tuple[int, ...] | None,
+    head: Any,
+    *,
+    leaves_out: bool = False,
 ) -> None:
     """Check that patches can be cut, of images that a head takes.
 
@@ -41,12 +46,16 @@ def check_grid(
         patch: voxels per axis, of the full patch.
         stride: voxels per axis from one cell to the next; None: the patch.
         head: its name.
+        leaves_out: whether background is ignored.
 
     Raises:
-        ValueError: an unknown head, one that needs the size of the images, or sizes that don't go together.
+        ValueError: an unknown head, one that needs the size of the images or all cells, or sizes that don't go
+            together.
     """
     if head not in HEADS:
         raise ValueError(f"head must be one of {', '.join(HEADS)}, got {head!r}")
+    if leaves_out and head == FIXED_GRID:
+        raise ValueError("ignore_background needs a head that leaves cells out: conv_pooled, attention, mean or sum")
     if image_size is None:
         if head == FIXED_GRID:
             raise ValueError("the head conv needs image_size, or take conv_pooled, attention, mean or sum")

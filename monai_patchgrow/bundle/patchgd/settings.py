@@ -70,6 +70,7 @@ class ClassificationSettings:
     padding: float
     allow_smaller: bool
     skip_background: bool
+    ignore_background: bool = False
     level: int | None = None
     background_threshold: float | None = None
     spacing: tuple[float, ...] | None = None
@@ -189,7 +190,7 @@ class ClassificationSettings:
         weights = None if self.class_weights is None else list(self.class_weights)
         ImageTarget(self.target, self.num_classes, class_weights=weights)
         check_names(self.class_names, self.num_classes)
-        check_grid(self.image_size, self.patch_size, self.stride, self.head)
+        check_grid(self.image_size, self.patch_size, self.stride, self.head, leaves_out=self.ignore_background)
         backbone_rule(self.backbone, spatial_dims=len(self.patch_size))
         self._check_data()
         if self.is_training:

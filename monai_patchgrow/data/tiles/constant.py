@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["merge_constant_patches", "white_value"]
+__all__ = ["constant_patches", "merge_constant_patches", "white_value"]
 
 _AT_A_TIME = 64  # patches that are compared with their first voxels: enough to be fast, few to copy
 
@@ -39,6 +39,15 @@ def merge_constant_patches(patches: Tensor) -> tuple[Tensor, Tensor]:
         rows.append(row_of[key])
     kept = patches if len(first) == len(patches) else patches[first]
     return kept, torch.tensor(rows, device=patches.device)
+
+
+def constant_patches(patches: Tensor) -> Tensor:
+    """Which patches ``(N, C, *patch)`` hold one value in each channel, ``(N,)`` bool on the CPU.
+
+    >>> constant_patches(torch.tensor([[[0, 0]], [[5, 6]], [[7, 7]]])).tolist()
+    [True, False, True]
+    """
+    return torch.tensor([value is not None for value in _constants(patches)], dtype=torch.bool)
 
 
 def _constants(patches: Tensor) -> list[tuple[float, ...] | None]:

@@ -38,7 +38,7 @@ class PatchGDEngine(Workflow):
         patch_size: voxels per axis, or a shared :class:`PatchSize`, which is read in each iteration.
         network: a module with the attributes ``encoder`` and ``head``; or give both as `encoder` and `head`.
         stride, padding, allow_smaller, prefetch: see :class:`ImageReading`.
-        chunk_size, normalise, skip_background: see :class:`PatchEncoding`.
+        chunk_size, normalise, skip_background, ignore_background: see :class:`PatchEncoding`.
         **options: of MONAI's engine.
 
     Raises:
@@ -63,11 +63,17 @@ class PatchGDEngine(Workflow):
         chunk_size: int | None = None,
         normalise: Callable[[Tensor], Tensor] | None = None,
         skip_background: bool = False,
+        ignore_background: bool = False,
         **options: Any,
     ) -> None:
         self.patch_size = patch_size
         self.reading = ImageReading(stride=stride, padding=padding, allow_smaller=allow_smaller, prefetch=prefetch)
-        self.encoding = PatchEncoding(chunk_size=chunk_size, normalise=normalise, skip_background=skip_background)
+        self.encoding = PatchEncoding(
+            chunk_size=chunk_size,
+            normalise=normalise,
+            skip_background=skip_background,
+            ignore_background=ignore_background,
+        )
         whole = join_network(network, encoder, head)
         super().__init__(**parse_options({**options, "network": whole}, engine=type(self)))
         self.chunk_fit = ChunkFit(chunk_size or self.patches_at_a_time, patch_size)

@@ -51,8 +51,8 @@ def fill_latent(
         images: as of `patchgd_pass`.
         patch_size: voxels per axis.
         **options: how images become patches (`stride`, `padding`, `allow_smaller`, `prefetch`: :class:`ImageReading`)
-            and patches latents (`chunk_size`, here 64 by default, `normalise`, `skip_background`, `device`, `autocast`:
-            :class:`PatchEncoding`).
+            and patches latents (`chunk_size`, here 64 by default, `normalise`, `skip_background`, `ignore_background`,
+            `device`, `autocast`: :class:`PatchEncoding`).
 
     Raises:
         ValueError: see `patchgd_pass`; a `chunk_size` below 1.
@@ -79,7 +79,7 @@ class PatchGDEvaluator(PatchGDEngine, SupervisedEvaluator):
 
     Args:
         patch_size, network, encoder, head, stride, padding, allow_smaller, prefetch, chunk_size, normalise,
-            skip_background: see :class:`PatchGDEngine`; `chunk_size` is 64 by default, and halved
+            skip_background, ignore_background: see :class:`PatchGDEngine`; `chunk_size` is 64 by default, and halved
             where a GPU runs out of memory.
         **options: those of MONAI's ``SupervisedEvaluator``: ``device``, ``val_data_loader``, ...
 

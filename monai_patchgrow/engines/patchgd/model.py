@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from monai_patchgrow.data.tiles.constant import merge_constant_patches, white_value
+from monai_patchgrow.data.tiles.constant import constant_patches, merge_constant_patches, white_value
 from monai_patchgrow.engines.patchgd.chunks import Chunk
 from monai_patchgrow.engines.patchgd.exactness import each_patch_by_itself
 from monai_patchgrow.engines.patchgd.images import ImageBatch
@@ -34,8 +34,8 @@ class PatchModel:
         encoding: how patches become latent vectors.
 
     Raises:
-        ValueError: on use, an output of another shape, a head without masks for images of different sizes, or an
-            encoder that `skip_background` is not exact for.
+        ValueError: on use, an output of another shape, a head without masks for images of different sizes or for
+            `ignore_background`, or an encoder that `skip_background` is not exact for.
     """
 
     def __init__(
@@ -60,16 +60,34 @@ class PatchModel:
                 f"images of different sizes need a head that takes a mask (takes_mask = True), such as a pooling head, "
                 f"got {type(self.head).__name__} for grids of {sorted({grid.shape for grid in images.grids})} cells"
             )
+        if self.encoding.ignore_background and not self._takes_mask:
+            raise ValueError(
+                "ignore_background needs a head that takes a mask (takes_mask = True), such as a pooling head, got "
+                f"{type(self.head).__name__}"
+            )
 
     def fill(self, images: ImageBatch, chunks: Sequence[Chunk], patches: Iterator[Tensor]) -> LatentGrid:
         """Z with the cells of `chunks`, whose patches are the next ones of `patches`."""
+        own = images.mask.clone()
+
+        def encode(chunk: Chunk) -> Tensor:
+            some = next(patches)
+            if self.encoding.ignore_background:
+                numbers, cells = images.places(chunk, device=torch.device("cpu"))
+                own.flatten(1)[numbers, cells] &= ~constant_patches(some)
+            return self.encode(some)
+
         with each_patch_by_itself(self.encoder, self.device) if self.encoding.skip_background else nullcontext():
-            latents = self.encode(next(patches))
+            latents = encode(chunks[0])
             options: dict[str, Any] = {"dtype": self._latent_dtype or latents.dtype, "device": self.device}
             latent = LatentGrid(images.mask, latent_dim=latents.shape[1], **options)
             latent.write(images.places(chunks[0], device=self.device), latents)
             for chunk in chunks[1:]:
-                latent.write(images.places(chunk, device=self.device), self.encode(next(patches)))
+                latent.write(images.places(chunk, device=self.device), encode(chunk))
+        if self.encoding.ignore_background:
+            is_empty = ~own.flatten(1).any(1)
+            own[is_empty] = images.mask[is_empty]
+            latent.keep(own)
         return latent
 
     def encode(self, patches: Tensor) -> Tensor:

@@ -64,6 +64,8 @@ class PatchEncoding:
     normalise: called with patches on the device, in the type that they were read in, before the encoder; None: unsigned
         integers to 0..1, others as they are.
     skip_background: encode one of the patches that hold one and the same constant for all of them.
+    ignore_background: leave the cells whose patches hold a constant out of the head's mask, but of an image that has no
+        others.
     device: where encoder and head compute; None: where the encoder's first parameter lies.
     autocast: makes the context of each forward pass, for AMP.
 
@@ -74,6 +76,7 @@ class PatchEncoding:
     chunk_size: int | None = None
     normalise: Callable[[Tensor], Tensor] | None = None
     skip_background: bool = False
+    ignore_background: bool = False
     device: torch.device | str | None = None
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
 
@@ -97,6 +100,7 @@ class EncodingOptions(TypedDict, total=False):
     chunk_size: int | None
     normalise: Callable[[Tensor], Tensor] | None
     skip_background: bool
+    ignore_background: bool
     device: torch.device | str | None
     autocast: Callable[[], AbstractContextManager[Any]]
 

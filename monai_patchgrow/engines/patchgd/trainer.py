@@ -47,10 +47,10 @@ class PatchGDTrainer(PatchGDEngine, SupervisedTrainer):
 
     Args:
         patch_size, network, encoder, head, stride, padding, allow_smaller, prefetch, chunk_size, normalise,
-            skip_background: see :class:`PatchGDEngine`. A :class:`PatchGrowth` on the trainer grows a shared
-            `patch_size`. `chunk_size` bounds the memory, which with `sampling` alone grows with the image; it counts
-            patches of the first `patch_size`, of smaller ones as many more as have the same voxels. Where a GPU runs
-            out of memory it is halved: see :class:`monai_patchgrow.engines.patchgd.chunk_fit.ChunkFit`.
+            skip_background, ignore_background: see :class:`PatchGDEngine`. A :class:`PatchGrowth` on the trainer grows
+            a shared `patch_size`. `chunk_size` bounds the memory, which with `sampling` alone grows with the image; it
+            counts patches of the first `patch_size`, of smaller ones as many more as have the same voxels. Where a GPU
+            runs out of memory it is halved: see :class:`monai_patchgrow.engines.patchgd.chunk_fit.ChunkFit`.
         sampling, inner_steps, accumulation: see :class:`Sampling`.
         exact, true_gradient: see `patchgd_pass`.
         seed: seed of the chunks; that of a :class:`Reproducibility` on the trainer comes first.

@@ -41,6 +41,7 @@ _SETTINGS: dict[str, Any] = {
     "head": "mean",
     "chunk_size": _CHUNK,
     "skip_background": True,
+    "ignore_background": True,
     "num_workers": 0,
     "amp": False,
     "device": torch.device("cpu"),

@@ -31,7 +31,9 @@ def test_latents_of_patches_that_hold_something():
     made, items = network(), images(3)
     standardise_latents(made, (items, []), dict, settings())
     telling = torch.stack([item["image"][:, :16, 32:48] for item in items] * 2) / 255
-    latents = made.encoder(torch.cat([telling, torch.cat([item["image"][None, :, 16:32, 48:] for item in items]) / 255]))
+    latents = made.encoder(
+        torch.cat([telling, torch.cat([item["image"][None, :, 16:32, 48:] for item in items]) / 255])
+    )
     assert latents.mean(0).abs().max() < 1
     assert 0.3 < latents.std(0).mean() < 3
 
