@@ -111,18 +111,6 @@ def data(tmp_path_factory):
     }
 
 
-@every_bundle
-def test_first_latents_are_standardised_on_request(bundle, data, tmp_path):
-    options = {**TRAINING[bundle], "dataset_dir": data[bundle][0], "output_dir": tmp_path, "num_workers": 0}
-    weights = []
-    for wanted in (False, True):
-        workflow = make(bundle, "train.json", standardise_latents=wanted, **options)
-        workflow.initialize()
-        weights.append(workflow.parser.get_parsed_content("network").state_dict())
-    differ = [name for name, values in weights[0].items() if not torch.equal(values, weights[1][name])]
-    assert differ == ["encoder.output.weight", "encoder.output.bias"]
-
-
 @pytest.fixture(scope="module", params=RENDERED)
 def trained(request, data, tmp_path_factory):
     """The bundle, its short run, and its data."""

@@ -126,7 +126,6 @@ PARSERS: Mapping[str, Parser] = {
     "head": _word,
     "head_options": _options,
     "pretrained": _or_none(parse_file),
-    "standardise_latents": parse_switch,
     "padding": parse_number,
     "allow_smaller": parse_switch,
     "skip_background": parse_switch,

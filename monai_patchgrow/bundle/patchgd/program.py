@@ -19,7 +19,6 @@ from monai_patchgrow.bundle.patchgd.data import (
     preprocessed_by,
     ultramnist_images,
 )
-from monai_patchgrow.bundle.patchgd.first_latents import standardise_latents
 from monai_patchgrow.bundle.patchgd.inference import check_output, classify
 from monai_patchgrow.bundle.patchgd.network import build_encoder, build_head, load_weights
 from monai_patchgrow.bundle.patchgd.preflight import run_engine
@@ -74,7 +73,6 @@ __all__ = [
     "set_determinism",
     "share_of_rank",
     "split_images",
-    "standardise_latents",
     "warm_up_schedule",
     "worker_timeout",
 ]

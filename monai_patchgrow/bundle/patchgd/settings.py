@@ -30,7 +30,7 @@ _FREE = frozenset(  # what a run may be resumed with another one of, or is compa
         *("data", "dataset_dir", "output_dir", "ckpt_dir", "ckpt_path", "cache_dir", "pretrained", "class_names"),
         *("max_epochs", "planned_epochs", "extend_to", "train_images", "seed", "resume", "checkpoint_minutes"),
         *("verify_data", "verify_tiles", "cache_memory_gib", "num_workers", "chunk_size", "evidence", "device", "amp"),
-        *("split_file", "channels_last", "deterministic", "standardise_latents"),
+        *("split_file", "channels_last", "deterministic"),
     ]
 )
 _WHITE = 255
@@ -66,7 +66,6 @@ class ClassificationSettings:
     head: str
     head_options: Mapping[str, Any]
     pretrained: str | None = None
-    standardise_latents: bool = False
     padding: float
     allow_smaller: bool
     skip_background: bool

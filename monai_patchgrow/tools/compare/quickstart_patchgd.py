@@ -51,7 +51,6 @@ _TRAINING: dict[str, Any] = {
     "inner_steps": 1,
     "batch_size": 1,
     "learning_rate": 0.004,
-    "standardise_latents": True,
     "warm_up_epochs": 0,
     "mirror_axes": [],
     "rotate90": False,
