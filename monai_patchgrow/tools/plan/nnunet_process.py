@@ -61,18 +61,19 @@ class NnunetProcess:
     version: str
     kept_log: Path
 
-    def extract_fingerprint(self, folder: Path, *, num_cases: int, num_workers: int) -> None:
+    def extract_fingerprint(self, folder: Path, cases: Path, *, num_cases: int, num_workers: int) -> None:
         """Read all cases, and write ``dataset_fingerprint.json``.
 
         Args:
             folder: that holds nnU-Net's folders, and gets its log.
+            cases: folder that keeps what is found in each case, for a further call where this one is interrupted.
             num_cases: of the data set, for the progress bar on a terminal.
             num_workers: processes, each with one case in memory.
 
         Raises:
             ValueError: it failed.
         """
-        self._run(folder, "fingerprint", str(num_workers), num_cases=num_cases)
+        self._run(folder, "fingerprint", str(num_workers), str(cases.absolute()), num_cases=num_cases)
 
     def plan(self, folder: Path, planner: str, gib: float | None) -> dict[str, Any]:
         """Make a plan of the data set, whose fingerprint is there.
