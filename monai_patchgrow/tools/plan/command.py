@@ -22,7 +22,7 @@ def new(
 ) -> str:
     """Make a MONAI bundle of a folder of labelled images, which nnU-Net v2 plans.
 
-    It needs nnunetv2 2.8, here (the extra nnunet) or in an environment of its own (--python).
+    It needs nnunetv2 2.8, in an environment of its own (--python) or here (the extra nnunet).
 
     Args:
         data: folder in the Decathlon's or nnU-Net's layout

@@ -22,7 +22,10 @@ __all__ = ["NnunetProcess", "nnunet_version", "signals_as_exit"]
 _SCRIPT = Path(__file__).with_name("run_nnunet.py")
 _LOG, _PLAN = "nnunet.log", "plan.json"
 _VERSION, _SUPPORTED = re.compile(r"\d[\w.+!-]*"), re.compile(r"2\.8\b")
-_HOW_TO = 'pip install "nnunetv2>=2.8,<2.9" there, or name by --python the interpreter of an environment that has it'
+_HOW_TO = (
+    'python -m venv nnunet_env && nnunet_env/bin/pip install "nnunetv2>=2.8,<2.9", '
+    "then add --python nnunet_env/bin/python"
+)
 _COUNT = re.compile(rb"\| (\d+)/\d+ \[")  # of nnU-Net's own progress bar
 _SECONDS_PER_LOOK = 0.2
 _LONGEST_REASON = 200  # characters

@@ -169,7 +169,7 @@ def test_another_version_of_nnunet_is_refused(stand_in, phantom_task, tmp_path):
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: nnunetv2\nVersion: 2.5.1\n")
     line = fault(phantom_task, tmp_path / "bundle")
     assert line.startswith(
-        f"error: {sys.executable} has nnunetv2 2.5.1, and plans are made by nnunetv2 2.8: pip install"
+        f"error: {sys.executable} has nnunetv2 2.5.1, and plans are made by nnunetv2 2.8: python -m venv"
     )
 
 
@@ -177,7 +177,9 @@ def test_another_version_of_nnunet_is_refused(stand_in, phantom_task, tmp_path):
 def test_without_nnunet_one_line_says_how_to_get_it(phantom_task, tmp_path, monkeypatch):
     monkeypatch.delenv("PATCHGROW_NNUNET_PYTHON", raising=False)
     line = fault(phantom_task, tmp_path / "bundle")
-    assert line.startswith(f"error: {sys.executable} has no nnunetv2, and plans are made by nnunetv2 2.8: pip install")
+    assert line.startswith(
+        f"error: {sys.executable} has no nnunetv2, and plans are made by nnunetv2 2.8: python -m venv"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
