@@ -1,0 +1,91 @@
+"""Times a new user: from a fresh clone and a folder of labelled images to the end of the first epoch of a training."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from monai_patchgrow.handlers.run_log import read_history
+
+__all__ = ["ACTIVATE", "time_new_user"]
+
+_ROOT = Path(__file__).parents[1]
+_BUNDLE = "mine_segmentation_patchgrow"
+ACTIVATE = ". .venv/bin/activate && . scripts/environment.sh"
+_SECONDS_PER_LOOK, _LONGEST = 0.2, 3600.0  # seconds
+
+
+def time_new_user(data: Path, python: str, page: Path) -> dict[str, Any]:
+    """Clone the repository, then run the commands that README and documentation name, and the training as it stands.
+
+    The training is ended after its first epoch.
+
+    Args:
+        data: folder of labelled images.
+        python: interpreter of nnU-Net's environment, which is there already.
+        page: file that gets the page about the data.
+
+    Returns:
+        Each command with its seconds, and the seconds from `patchgrow new` to the end of the first epoch.
+
+    Raises:
+        RuntimeError: a command failed.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        clone = Path(name) / "monai-patchgrow"
+        typed = _Typed(clone)
+        typed("git", f"git clone {_ROOT} {clone.name}", folder=clone.parent)
+        typed("set-up", "bash scripts/setup.sh")
+        began = time.monotonic()
+        typed("bundle", f"patchgrow new {data} -o {_BUNDLE} --memory 8GiB --python {python}")
+        history = clone / _BUNDLE / "history.jsonl"
+        train = f"python -m monai.bundle run --config_file {_BUNDLE}/configs/train.json --dataset_dir {data}"
+        typed("first epoch", train, until=lambda: history.exists() and any(read_history(history)))
+        seconds = time.monotonic() - began
+        page.write_bytes((clone / _BUNDLE / "docs" / "data.html").read_bytes())
+        first = read_history(history)[0]
+    return {"commands": typed.found, "seconds_to_first_epoch": round(seconds, 1), "first_epoch": first}
+
+
+class _Typed:
+    """Runs command lines in a clone, one after the other, as its user does, and keeps their seconds."""
+
+    def __init__(self, clone: Path) -> None:
+        self.clone = clone
+        self.found: list[dict[str, Any]] = []
+
+    def __call__(
+        self, what: str, line: str, *, folder: Path | None = None, until: Callable[[], bool] | None = None
+    ) -> None:
+        """Run a line; `until`: end it when that is so.
+
+        Raises:
+            RuntimeError: it failed, or took more than an hour.
+        """
+        ready = f"{ACTIVATE} && " if (self.clone / ".venv").exists() else ""
+        environment = {**os.environ, "XDG_CACHE_HOME": str(self.clone.parent / "cache")}  # nothing is known before
+        began = time.monotonic()
+        process = subprocess.Popen(
+            ["bash", "-c", ready + line], cwd=folder or self.clone, env=environment, start_new_session=True
+        )
+        try:
+            while process.poll() is None and not (until and until()):
+                if time.monotonic() - began > _LONGEST:
+                    raise RuntimeError(f"{line}: not done after {_LONGEST:g} s")
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_SECONDS_PER_LOOK)
+            seconds = time.monotonic() - began
+        finally:
+            with suppress(OSError):  # it has ended
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+        if process.returncode and not (until and until()):
+            raise RuntimeError(f"{line}: failed")
+        self.found.append({"what": what, "typed": line, "seconds": round(seconds, 1)})
