@@ -6,16 +6,17 @@ import pickle
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from hashlib import sha256
 
 import pytest
 
 from monai_patchgrow.data import write_phantom_like
+from monai_patchgrow.tools.plan import run_nnunet
 from monai_patchgrow.tools.plan.new_bundle import new_bundle
 from monai_patchgrow.tools.plan.options import PlanOptions
 
+FINGERPRINT = "preprocessed/Dataset001_Data/dataset_fingerprint.json"
 LABELS = [f"phantom_{number:03d}.nii.gz" for number in range(10)]
 
 
@@ -101,19 +102,30 @@ def test_a_case_that_changed_is_read_again(stand_in, phantom_task, tmp_path, mon
 
 @pytest.mark.skipif("PATCHGROW_NNUNET_PYTHON" not in os.environ, reason="PATCHGROW_NNUNET_PYTHON names no nnU-Net")
 @pytest.mark.slow
-def test_nnunets_fingerprint_is_the_same_after_a_signal(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_nnunets_fingerprint_is_the_same_after_a_kill(tmp_path):
     labels = {0: "background", 1: "organ"}
-    data = write_phantom_like(tmp_path / "task", num_cases=12, channels=["T2", "ADC"], labels=labels)
-    command = [sys.executable, "-m", "monai_patchgrow.cli", "new", str(data), "-o", str(tmp_path / "bundle")]
-    process = subprocess.Popen([*command, "--num_workers", "1"], stderr=subprocess.DEVNULL)
-    while process.poll() is None and len(list((tmp_path / "cache").rglob("*-cases/*"))) < 3:
+    data = write_phantom_like(tmp_path / "task", num_cases=12, channels=["T2", "ADC"], labels=labels, layout="nnunet")
+    killed = extract(data, tmp_path / "resumed", kill_after=3)
+    assert (killed.returncode, (tmp_path / "resumed" / FINGERPRINT).exists()) == (-signal.SIGKILL, False)
+    assert 3 <= len(list((tmp_path / "resumed" / "cases").iterdir())) < 12
+    assert [extract(data, tmp_path / name).returncode for name in ("resumed", "whole")] == [0, 0]
+    resumed, whole = ((tmp_path / name / FINGERPRINT).read_text() for name in ("resumed", "whole"))
+    assert (len(json.loads(whole)["spacings"]), resumed) == (12, whole)
+
+
+def extract(data, folder, *, kill_after=None):
+    """Run nnU-Net's extractor, killed with all its processes once some cases are kept."""
+    if not folder.exists():
+        (folder / "raw").mkdir(parents=True)
+        (folder / "raw" / "Dataset001_Data").symlink_to(data)
+        (folder / "cases").mkdir()
+    words = ["fingerprint", str(folder), "1", str(folder / "cases")]
+    process = subprocess.Popen(
+        [os.environ["PATCHGROW_NNUNET_PYTHON"], run_nnunet.__file__, *words], start_new_session=True
+    )
+    while process.poll() is None and not (kill_after and len(list((folder / "cases").iterdir())) >= kill_after):
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait() == 128 + signal.SIGTERM
-    assert 3 <= len(list((tmp_path / "cache").rglob("*-cases/*"))) < 12
-    make(data, tmp_path / "bundle")
-    resumed = json.loads(fingerprint(tmp_path))
-    shutil.rmtree(tmp_path / "cache")
-    make(data, tmp_path / "other")
-    assert json.loads(fingerprint(tmp_path)) == resumed
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return process

@@ -49,7 +49,7 @@ def test_the_command_tells_steps_and_what_to_run_next(stand_in, phantom_task, tm
     cli.main(["new", str(phantom_task), "-o", str(tmp_path / "bundle"), "--trust_label_voxels"])
     told = capsys.readouterr()
     assert told.out == f"{tmp_path / 'bundle'}\n"
-    assert [line.split()[0] for line in told.err.splitlines()] == ["1/3", "2/3", "2/3", "3/3", "page:", "train"]
+    assert [line.split()[0] for line in told.err.splitlines()] == ["1/3", "2/3", "2/3", "3/3", "page:", "look", "train"]
     assert told.err.endswith(f"train.json --dataset_dir {phantom_task} --trust_label_voxels True\n")
 
 
