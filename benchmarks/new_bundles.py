@@ -59,7 +59,7 @@ def measure(
         only: how the names of the data sets begin.
         clone: time a new user, too.
     """
-    folder = Path(work).absolute()
+    folder, python = Path(work).absolute(), os.path.abspath(python)
     shared = ROOT.parent / "shared"
     root = Path(data or os.environ.get("PATCHGROW_DATA", shared / "data"))
     tasks = json.loads(Path(reference or shared / "reference" / "msd_tasks.json").read_text())["tasks"]
