@@ -23,7 +23,7 @@ from typing import Any
 
 import fire
 import nibabel as nib
-from new_user import ACTIVATE, time_new_user
+from new_user import lines_about, time_new_user
 from results_file import table, write_results
 
 from monai_patchgrow.data import read_task, split_cases, write_phantom_like
@@ -37,6 +37,7 @@ PHANTOM_CASES, MOST_VOXELS, SPREAD = 5, 1.5e6, 0.1
 CT_INTENSITIES = {"modality": "CT", "mean": 60.0, "std": 40.0}
 NARROW = [4, 4, 8, 8, 16, 16, 16, 16]  # features of the network's levels, of which there are up to 8
 TRAINING = {"batch_size": 2, "max_epochs": 2, "iterations_per_epoch": 2, "val_interval": 2, "num_workers": 0}
+_MISSING = object()
 NAME_OF_DATA = "dataset_name"  # the one entry of a plan that is a name which the user gives
 
 
@@ -154,9 +155,6 @@ def _measure(folder: Path, data: Path, scale: float, python: str) -> dict[str, A
     return record
 
 
-_MISSING = object()
-
-
 class _Runs:
     """Runs commands one after the other, each with a log, and keeps seconds and exit codes."""
 
@@ -235,23 +233,10 @@ def _write(records: Mapping[str, Any], new_user: Mapping[str, Any] | None) -> No
         "",
         *table(header, rows),
         *failed,
-        *(_about_new_user(new_user) if new_user else ()),
+        *(lines_about(new_user) if new_user else ()),
     ]
     write_results("new_bundles", "From a folder of labelled images to a bundle", script="benchmarks/new_bundles.py",
                   record={"data": records, "new_user": new_user}, lines=lines)  # fmt: skip
-
-
-def _about_new_user(timed: Mapping[str, Any]) -> list[str]:
-    rows = [[one["what"], f"`{one['typed']}`", one["seconds"]] for one in timed["commands"]]
-    return [
-        "",
-        "A new user, from a fresh clone to the first epoch of the bundle's own training (250 iterations of the first "
-        f"stage's {_size(timed['first_epoch']['patch_size'])}, full network), by what README and documentation say; "
-        f"`{ACTIVATE}` was typed after set-up, and nnU-Net's environment was there. The training was ended then. From "
-        f"`patchgrow new` on: {timed['seconds_to_first_epoch']} s.",
-        "",
-        *table(["for", "typed", "seconds"], rows),
-    ]
 
 
 def _size(patch: list[int]) -> str:

@@ -12,13 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from results_file import table
+
 from monai_patchgrow.handlers.run_log import read_history
 
-__all__ = ["ACTIVATE", "time_new_user"]
+__all__ = ["lines_about", "time_new_user"]
 
 _ROOT = Path(__file__).parents[1]
 _BUNDLE = "mine_segmentation_patchgrow"
-ACTIVATE = ". .venv/bin/activate && . scripts/environment.sh"
+_ACTIVATE = ". .venv/bin/activate && . scripts/environment.sh"
 _SECONDS_PER_LOOK, _LONGEST = 0.2, 3600.0  # seconds
 
 
@@ -53,6 +55,21 @@ def time_new_user(data: Path, python: str, page: Path) -> dict[str, Any]:
     return {"commands": typed.found, "seconds_to_first_epoch": seconds, "first_epoch": first}
 
 
+def lines_about(timed: Mapping[str, Any]) -> list[str]:
+    """Markdown of what `time_new_user` found, line by line."""
+    rows = [[one["what"], f"`{one['typed']}`", one["seconds"]] for one in timed["commands"]]
+    patch = "x".join(map(str, timed["first_epoch"]["patch_size"]))
+    return [
+        "",
+        "A new user, from a fresh clone to the first epoch of the bundle's own training (250 iterations of the first "
+        f"stage's {patch}, full network), by what README and documentation say; `{_ACTIVATE}` was "
+        "typed after set-up, and nnU-Net's environment was there. The training was ended then. From "
+        f"`patchgrow new` on: {timed['seconds_to_first_epoch']} s.",
+        "",
+        *table(["for", "typed", "seconds"], rows),
+    ]
+
+
 class _Typed:
     """Runs command lines in a clone, one after the other, as its user does, and keeps their seconds.
 
@@ -73,7 +90,7 @@ class _Typed:
         Raises:
             RuntimeError: it failed, or took more than an hour.
         """
-        ready = f"{ACTIVATE} && " if (self.clone / ".venv").exists() else ""
+        ready = f"{_ACTIVATE} && " if (self.clone / ".venv").exists() else ""
         environment = {**os.environ, "XDG_CACHE_HOME": str(self.clone.parent / "cache")}  # nothing is known before
         began = time.monotonic()
         process = subprocess.Popen(
