@@ -22,7 +22,7 @@ def new(
 ) -> str:
     """Make a MONAI bundle of a folder of labelled images, which nnU-Net v2 plans.
 
-    It needs nnunetv2 2.8, here (the extra nnunet) or in an environment of its own (--python).
+    It needs nnunetv2 2.8, in an environment of its own (--python) or here (the extra nnunet).
 
     Args:
         data: folder in the Decathlon's or nnU-Net's layout
@@ -35,7 +35,7 @@ def new(
         trust_label_voxels: take labels of their image's shape as they are, whatever their headers say
         num_workers: processes that read images; default: one per core, at most 8
     """
-    from monai_patchgrow.tools.plan.new_bundle import new_bundle
+    from monai_patchgrow.tools.plan.new_bundle import DATA_PAGE, new_bundle
     from monai_patchgrow.tools.plan.nnunet_process import signals_as_exit
     from monai_patchgrow.tools.plan.options import PlanOptions
 
@@ -52,6 +52,7 @@ def new(
     words = ["python", "-m", "monai.bundle", "run", "--config_file", f"{written}/configs/train.json"]
     words += ["--dataset_dir", os.path.abspath(str(data))]
     words += ["--trust_label_voxels", "True"] if trust_label_voxels else []
+    _say(f"look at the data and the plan: {written / DATA_PAGE}")
     _say(f"train it: {shlex.join(words)}")
     return str(written)
 

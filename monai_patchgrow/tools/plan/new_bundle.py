@@ -27,14 +27,15 @@ from monai_patchgrow.tools.render.segmentation_plan import SegmentationPlan
 from monai_patchgrow.tools.verify.report import DataReport
 from monai_patchgrow.tools.verify.segmentation import check_segmentation
 
-__all__ = ["new_bundle"]
+__all__ = ["DATA_PAGE", "new_bundle"]
 
 _logger = logging.getLogger(__name__)
 
 _TURNS_IMAGES = "NibabelIOWithReorient"  # nnU-Net's one reader that doesn't take axes as they are stored
 _MEDIAN = "median_image_size_in_voxels"  # as nnU-Net plans for, in its axis order
 _ON_PAGE = {"label-empty", "label-ignored"}  # warnings that the page finds by itself
-_PAGE_IN_BUNDLE = "docs/data.html"
+DATA_PAGE = "docs/data.html"
+"""Path of the page in a bundle."""
 
 
 def new_bundle(
@@ -82,7 +83,7 @@ def new_bundle(
     plan = read_nnunet_plan(plans, folder / JSON, configuration=options.configuration, orientation=orientation)
     say("page: what the data is like; each case is read once")
     page = _page(folder, plan, options, content, reports[-1], version)
-    files = {**render_bundle(plan, BundleCard.of(plan)), **plan_files(plans, folder / JSON), _PAGE_IN_BUNDLE: page}
+    files = {**render_bundle(plan, BundleCard.of(plan)), **plan_files(plans, folder / JSON), DATA_PAGE: page}
     return write_bundle(files, target)
 
 

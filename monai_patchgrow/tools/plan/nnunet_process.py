@@ -22,7 +22,10 @@ __all__ = ["NnunetProcess", "nnunet_version", "signals_as_exit"]
 _SCRIPT = Path(__file__).with_name("run_nnunet.py")
 _LOG, _PLAN = "nnunet.log", "plan.json"
 _VERSION, _SUPPORTED = re.compile(r"\d[\w.+!-]*"), re.compile(r"2\.8\b")
-_HOW_TO = 'pip install "nnunetv2>=2.8,<2.9" there, or name by --python the interpreter of an environment that has it'
+_HOW_TO = (
+    'python -m venv nnunet_env && nnunet_env/bin/pip install "nnunetv2>=2.8,<2.9", '
+    "then add --python nnunet_env/bin/python"
+)
 _COUNT = re.compile(rb"\| (\d+)/\d+ \[")  # of nnU-Net's own progress bar
 _SECONDS_PER_LOOK = 0.2
 _LONGEST_REASON = 200  # characters
@@ -61,18 +64,19 @@ class NnunetProcess:
     version: str
     kept_log: Path
 
-    def extract_fingerprint(self, folder: Path, *, num_cases: int, num_workers: int) -> None:
+    def extract_fingerprint(self, folder: Path, cases: Path, *, num_cases: int, num_workers: int) -> None:
         """Read all cases, and write ``dataset_fingerprint.json``.
 
         Args:
             folder: that holds nnU-Net's folders, and gets its log.
+            cases: folder that keeps what is found in each case, for a further call where this one is interrupted.
             num_cases: of the data set, for the progress bar on a terminal.
             num_workers: processes, each with one case in memory.
 
         Raises:
             ValueError: it failed.
         """
-        self._run(folder, "fingerprint", str(num_workers), num_cases=num_cases)
+        self._run(folder, "fingerprint", str(num_workers), str(cases.absolute()), num_cases=num_cases)
 
     def plan(self, folder: Path, planner: str, gib: float | None) -> dict[str, Any]:
         """Make a plan of the data set, whose fingerprint is there.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,7 +36,7 @@ def plan_data(
     """Give the file of a plan; nnU-Net makes it in a temporary folder, unless it has made it before.
 
     Plan and fingerprint are kept in ``options.cache``, by what they depend on: with another memory or preset no image
-    is read again.
+    is read again. Of a fingerprint that is interrupted, what was found in each case is kept there until there is one.
 
     Args:
         description: of the data, as `raw_description` gives it.
@@ -62,7 +63,8 @@ def plan_data(
     with tempfile.TemporaryDirectory(prefix="patchgrow_new_") as temporary:
         folder = Path(temporary)
         _lay_out(folder, description)
-        _get_fingerprint(nnunet, folder, fingerprint, len(description["dataset"]), options.workers, say)
+        cases = options.cache / f"{name}-cases"  # of this data set, even where a file of it changes meanwhile
+        _get_fingerprint(nnunet, folder, fingerprint, cases, len(description["dataset"]), options.workers, say)
         memory = "its own memory target" if options.gib is None else f"{options.gib:g} GiB"
         say(f"3/3 plan: {options.planner} of nnU-Net {nnunet.version}, {memory}")
         content = {**nnunet.plan(folder, options.planner, options.gib), "dataset_name": name}
@@ -78,7 +80,7 @@ def _lay_out(folder: Path, description: Mapping[str, Any]) -> None:
 
 
 def _get_fingerprint(
-    nnunet: NnunetProcess, folder: Path, kept: Path, num_cases: int, num_workers: int, say: Say
+    nnunet: NnunetProcess, folder: Path, kept: Path, cases: Path, num_cases: int, num_workers: int, say: Say
 ) -> None:
     """Take the fingerprint that was kept, or have nnU-Net extract one and keep it."""
     file = folder / "preprocessed" / _DATASET / _FINGERPRINT
@@ -86,6 +88,10 @@ def _get_fingerprint(
         say(f"2/3 fingerprint: found before, {kept}")
         file.write_bytes(kept.read_bytes())
         return
-    say(f"2/3 fingerprint: nnU-Net reads {num_cases} cases")
-    nnunet.extract_fingerprint(folder, num_cases=num_cases, num_workers=num_workers)
+    cases.mkdir(exist_ok=True)
+    before = len([path for path in cases.iterdir() if not path.suffix])
+    found = f" (what it found in {before} before is kept)" if before else ""
+    say(f"2/3 fingerprint: nnU-Net reads {num_cases} cases{found}")
+    nnunet.extract_fingerprint(folder, cases, num_cases=num_cases, num_workers=num_workers)
     write_whole(file.read_text(encoding="utf-8"), kept)
+    shutil.rmtree(cases, ignore_errors=True)

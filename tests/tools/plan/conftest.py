@@ -33,8 +33,9 @@ PLAN = {
 }
 
 API = """
-import json, os, sys, time
+import json, multiprocessing, os, sys, time
 from pathlib import Path
+from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
 
 DATASET = "Dataset001_Data"
 PREPROCESSED = Path(os.environ["nnUNet_preprocessed"], DATASET)
@@ -50,7 +51,10 @@ def extract_fingerprints(ids, *, num_processes, check_dataset_integrity):
     note("fingerprint", ids, num_processes, sorted(described["dataset"]), os.getpid())
     if os.environ.get("STAND_IN_FAULT") == "hang":
         time.sleep(100)
-    (PREPROCESSED / "dataset_fingerprint.json").write_text("{}")
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        cases = [(case["images"], case["label"], Path, 7) for case in described["dataset"].values()]
+        found = [pool.apply(DatasetFingerprintExtractor.analyze_case, case) for case in cases]
+    (PREPROCESSED / "dataset_fingerprint.json").write_text(json.dumps([repr(one) for one in found]))
 
 
 def plan_experiments(ids, planner, gpu_memory_target_in_gb):
@@ -60,6 +64,23 @@ def plan_experiments(ids, planner, gpu_memory_target_in_gb):
         raise RuntimeError("no patch fits")
     (PREPROCESSED / "plans.json").write_text(Path(__file__).with_name("plan.json").read_text())
     return "plans"
+"""
+
+EXTRACTOR = """
+import json, os
+from pathlib import Path
+import numpy as np
+
+
+class DatasetFingerprintExtractor:
+    @staticmethod
+    def analyze_case(images, label, reader, num_samples):
+        if Path(label).name == os.environ.get("STAND_IN_BROKEN"):
+            raise RuntimeError("broken")
+        with open(os.environ["STAND_IN_NOTES"] + "_cases", "a") as notes:
+            notes.write(Path(label).name + "\\n")
+        voxels = np.random.RandomState(num_samples).rand(3).astype(np.float32)
+        return (3, 4), [np.float64(1.5)], [voxels, []], {"mean": voxels.mean()}, np.prod((3, 4)) / 7
 """
 
 
@@ -72,6 +93,11 @@ class StandIn:
     def asked(self) -> list[list[object]]:
         return [json.loads(line) for line in self.notes.read_text().splitlines()] if self.notes.exists() else []
 
+    def cases_read(self) -> list[str]:
+        """The labels of the cases that were analysed, in order; what was kept is not."""
+        notes = self.notes.with_name(f"{self.notes.name}_cases")
+        return notes.read_text().splitlines() if notes.exists() else []
+
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch) -> StandIn:
@@ -80,6 +106,7 @@ def stand_in(tmp_path, monkeypatch) -> StandIn:
     files = {
         "nnunetv2-2.8.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: nnunetv2\nVersion: 2.8.1\n",
         "nnunetv2/experiment_planning/plan_and_preprocess_api.py": API,
+        "nnunetv2/experiment_planning/dataset_fingerprint/fingerprint_extractor.py": EXTRACTOR,
         "nnunetv2/experiment_planning/plan.json": json.dumps(PLAN),
         "nnunetv2/utilities/dataset_name_id_conversion.py": (
             "def convert_id_to_dataset_name(number):\n    return f'Dataset{number:03d}_Data'\n"

@@ -49,7 +49,7 @@ def test_the_command_tells_steps_and_what_to_run_next(stand_in, phantom_task, tm
     cli.main(["new", str(phantom_task), "-o", str(tmp_path / "bundle"), "--trust_label_voxels"])
     told = capsys.readouterr()
     assert told.out == f"{tmp_path / 'bundle'}\n"
-    assert [line.split()[0] for line in told.err.splitlines()] == ["1/3", "2/3", "2/3", "3/3", "page:", "train"]
+    assert [line.split()[0] for line in told.err.splitlines()] == ["1/3", "2/3", "2/3", "3/3", "page:", "look", "train"]
     assert told.err.endswith(f"train.json --dataset_dir {phantom_task} --trust_label_voxels True\n")
 
 
@@ -169,7 +169,7 @@ def test_another_version_of_nnunet_is_refused(stand_in, phantom_task, tmp_path):
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: nnunetv2\nVersion: 2.5.1\n")
     line = fault(phantom_task, tmp_path / "bundle")
     assert line.startswith(
-        f"error: {sys.executable} has nnunetv2 2.5.1, and plans are made by nnunetv2 2.8: pip install"
+        f"error: {sys.executable} has nnunetv2 2.5.1, and plans are made by nnunetv2 2.8: python -m venv"
     )
 
 
@@ -177,7 +177,9 @@ def test_another_version_of_nnunet_is_refused(stand_in, phantom_task, tmp_path):
 def test_without_nnunet_one_line_says_how_to_get_it(phantom_task, tmp_path, monkeypatch):
     monkeypatch.delenv("PATCHGROW_NNUNET_PYTHON", raising=False)
     line = fault(phantom_task, tmp_path / "bundle")
-    assert line.startswith(f"error: {sys.executable} has no nnunetv2, and plans are made by nnunetv2 2.8: pip install")
+    assert line.startswith(
+        f"error: {sys.executable} has no nnunetv2, and plans are made by nnunetv2 2.8: python -m venv"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
