@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from monai_patchgrow.data.synthetic.phantom_slides import phantom_slide, write_phantom_slides
+from monai_patchgrow.data.synthetic.phantom_slides import GLASS, phantom_slide, write_phantom_slides
 from monai_patchgrow.data.tasks.image_split import find_image_split
 from monai_patchgrow.data.tasks.labelled_images import read_labelled_images
 from monai_patchgrow.files import write_whole
@@ -33,7 +33,7 @@ _PICTURE_SIDE = 256  # of the outline of the tumour
 _SETTINGS: dict[str, Any] = {
     "patch_size": [_PATCH, _PATCH],
     "level": 0,
-    "padding": 1,
+    "padding": GLASS,
     "num_classes": _GRADES,
     "backbone": "plain_cnn",
     "backbone_options": {"channels": [8, 16, 32, 32], "mean": [0.77, 0.55, 0.72], "std": 0.1},
