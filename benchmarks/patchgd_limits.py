@@ -3,11 +3,15 @@
     bash scripts/setup.sh test && . scripts/environment.sh && .venv/bin/python benchmarks/patchgd_limits.py
 
 A training step of ResNet50 and of MobileNetV2 (float32, Adam, attention pooling) runs in a process of its own at
-several sizes, and the most memory that it takes beyond the imported libraries is read from the kernel. A model of three
-numbers is fitted to some of them and tested on three others:
+several sizes, and the most memory that it takes beyond the imported libraries is read from the kernel. A model of two
+or four numbers is fitted to some of them and tested on others:
 
     gradient descent   weights + pixel * batch * size^2
-    PatchGD            weights + pixel * patches at a time * patch^2 + cell * batch * cells
+    PatchGD            weights + cell * batch * cells
+                       + the larger of pixel * patches at a time * patch^2 and head * batch * cells
+
+The head's pass is over before patches are encoded with gradient: the larger of the two counts. Its number is fitted to
+one more process, in which it is the larger one.
 
 Patches are noise that is drawn as it is read: no image is in memory. For PatchGD some chunks are filled and one is
 encoded with gradient: its memory doesn't depend on how many follow. glibc hands freed blocks back at once. A GPU takes
@@ -49,7 +53,8 @@ POINTS: dict[str, dict[str, Sequence[tuple[int, int, int]]]] = {
     },
     "patchgd": {
         "fitted": ((1, 4096, 4), (1, 4096, 16), (1, 65536, 4)),
-        "tested": ((1, 8192, 8), (4, 32768, 8), (2, 100_096, 12)),
+        "head": ((1, 131_072, 4),),
+        "tested": ((1, 8192, 8), (4, 32768, 8), (2, 100_096, 12), (1, 200_192, 8)),
     },
 }
 
@@ -145,12 +150,30 @@ def take_pass(encoder: nn.Module, head: nn.Module, optimizer: Any, images: Seque
     )
 
 
-def terms(way: str, batch: int, size: int, at_a_time: int) -> list[float]:
-    """What the model's numbers are multiplied by: weights, pixels with gradient, cells."""
-    cells = math.ceil(size / PATCH) ** 2
-    if way == "descent":
-        return [1.0, batch * cells * PATCH**2, 0.0]
-    return [1.0, max(at_a_time, batch) * PATCH**2, batch * cells]
+def fit(way: str, measured: dict[tuple[str, tuple[int, int, int]], float]) -> list[float]:
+    """The model's numbers, MiB: weights, pixel with gradient, cell, and the head's work for a cell."""
+    points = {point: mib for (group, point), mib in measured.items() if group == "fitted"}
+    rows = np.array([counts(way, *point) for point in points])
+    numbers = np.linalg.lstsq(rows, np.array(list(points.values())), rcond=None)[0].tolist()
+    [head] = [
+        (mib - numbers[0]) / counts(way, *point)[2] - numbers[2]
+        for (group, point), mib in measured.items()
+        if group == "head"
+    ] or [0.0]
+    return [*numbers, head]
+
+
+def counts(way: str, batch: int, size: int, at_a_time: int) -> list[float]:
+    """Weights, pixels with gradient, cells."""
+    cells = batch * math.ceil(size / PATCH) ** 2
+    return [1.0, cells * PATCH**2, 0.0] if way == "descent" else [1.0, max(at_a_time, batch) * PATCH**2, cells]
+
+
+def told(numbers: Sequence[float], way: str, *point: int) -> float:
+    """What the model says of a step, MiB."""
+    weights, pixel, cell, head = numbers
+    _, pixels, cells = counts(way, *point)
+    return weights + cell * cells + max(pixel * pixels, head * cells)
 
 
 def largest(fits: Any, candidates: Sequence[int]) -> int:
@@ -168,20 +191,19 @@ def report(found: dict[Any, float]) -> Path:
     for network, title in NETWORKS.items():
         for way in POINTS:
             own = {key[2:]: mib for key, mib in found.items() if key[:2] == (network, way)}
-            fitted = {point: mib for (group, point), mib in own.items() if group == "fitted"}
-            rows = np.array([terms(way, *point) for point in fitted])
-            numbers = np.linalg.lstsq(rows, np.array(list(fitted.values())), rcond=None)[0]
-            models[f"{network} {way}"] = numbers.tolist()
+            numbers = fit(way, own)
+            models[f"{network} {way}"] = numbers
             name = {"descent": "gradient descent", "patchgd": "PatchGD"}[way]
             for (group, (batch, size, at_a_time)), mib in own.items():
-                told = float(numbers @ terms(way, batch, size, at_a_time))
+                said = told(numbers, way, batch, size, at_a_time)
                 some = [title, name, batch, size, at_a_time or "all"]
-                tests.append([*some, f"{mib:.0f}", f"{told:.0f}", f"{told / mib - 1:+.1%}", group])
+                of = "tested" if group == "tested" else "fitted"
+                tests.append([*some, f"{mib:.0f}", f"{said:.0f}", f"{said / mib - 1:+.1%}", of])
             for limit in LIMITS:
                 room = (limit - RESERVED) * 1024
 
                 def fits(batch: int, size: int, way: str = way, room: float = room, numbers: Any = numbers) -> bool:
-                    return float(numbers @ terms(way, batch, size, AT_A_TIME)) <= room
+                    return told(numbers, way, batch, size, AT_A_TIME) <= room
 
                 side = largest(lambda cells, fits=fits: fits(1, cells * PATCH), range(1, 40_000)) * PATCH
                 batches = [
@@ -197,7 +219,7 @@ def report(found: dict[Any, float]) -> Path:
             f"Float32, Adam, attention pooling of {LATENT_DIM} features; patches of {PATCH} px, {AT_A_TIME} of a batch "
             "at a time (one of each image where the batch is larger). Computed by the model below from bytes that were "
             f"measured on a CPU, {RESERVED} GiB left for a GPU's context; not tried on a GPU. Images are square; they "
-            "themselves are read from disk, patch by patch.",
+            "themselves are read from disk, patch by patch. Nothing above 200 192 px was measured.",
             "",
             *table(
                 ["", "", "GiB", "largest image, px", *(f"largest batch at {size} px" for size in BATCH_SIZES)], limits
