@@ -31,15 +31,44 @@ _INSTEAD = {  # MONAI's default, and what there is in place of the option
 }
 
 
-class PatchGDEngine(Workflow):
-    """Comes before one of MONAI's supervised engines in the bases of an engine that works patch by patch.
+class CutsImages:
+    """Comes among the bases of an engine that cuts its images into cells.
 
     Args:
         patch_size: voxels per axis, or a shared :class:`PatchSize`, which is read in each iteration.
-        network: a module with the attributes ``encoder`` and ``head``; or give both as `encoder` and `head`.
         stride, padding, allow_smaller, prefetch: see :class:`ImageReading`.
-        chunk_size, normalise, skip_background, ignore_background: see :class:`PatchEncoding`.
         **options: of MONAI's engine.
+
+    Raises:
+        ValueError: a wrong `stride` or `prefetch`.
+    """
+
+    def __init__(
+        self,
+        *,
+        patch_size: Sequence[int],
+        stride: Sequence[int] | None = None,
+        padding: float = 0,
+        allow_smaller: bool = False,
+        prefetch: bool | int = True,
+        **options: Any,
+    ) -> None:
+        self.patch_size = patch_size
+        self.reading = ImageReading(stride=stride, padding=padding, allow_smaller=allow_smaller, prefetch=prefetch)
+        super().__init__(**options)
+
+    def _cut(self, images: Any) -> ImageBatch:
+        """The images of a batch, in cells of the patch size of now."""
+        return ImageBatch(images, patch_size=tuple(self.patch_size), reading=self.reading)
+
+
+class PatchGDEngine(CutsImages, Workflow):
+    """Comes before one of MONAI's supervised engines in the bases of an engine that works patch by patch.
+
+    Args:
+        network: a module with the attributes ``encoder`` and ``head``; or give both as `encoder` and `head`.
+        chunk_size, normalise, skip_background, ignore_background: see :class:`PatchEncoding`.
+        **options: of :class:`CutsImages` and of MONAI's engine.
 
     Raises:
         ValueError: no network, a wrong `stride` or `chunk_size`, or an option that PatchGD has no use for.
@@ -52,22 +81,15 @@ class PatchGDEngine(Workflow):
     def __init__(
         self,
         *,
-        patch_size: Sequence[int],
         network: nn.Module | None = None,
         encoder: nn.Module | None = None,
         head: nn.Module | None = None,
-        stride: Sequence[int] | None = None,
-        padding: float = 0,
-        allow_smaller: bool = False,
-        prefetch: bool | int = True,
         chunk_size: int | None = None,
         normalise: Callable[[Tensor], Tensor] | None = None,
         skip_background: bool = False,
         ignore_background: bool = False,
         **options: Any,
     ) -> None:
-        self.patch_size = patch_size
-        self.reading = ImageReading(stride=stride, padding=padding, allow_smaller=allow_smaller, prefetch=prefetch)
         self.encoding = PatchEncoding(
             chunk_size=chunk_size,
             normalise=normalise,
@@ -76,7 +98,7 @@ class PatchGDEngine(Workflow):
         )
         whole = join_network(network, encoder, head)
         super().__init__(**parse_options({**options, "network": whole}, engine=type(self)))
-        self.chunk_fit = ChunkFit(chunk_size or self.patches_at_a_time, patch_size)
+        self.chunk_fit = ChunkFit(chunk_size or self.patches_at_a_time, self.patch_size)
         self.chunk_fit.attach(self)
 
     def clear_pass(self) -> None:
@@ -91,10 +113,6 @@ class PatchGDEngine(Workflow):
             engine.state.batch = decollate(engine.state.batch)
             if isinstance(engine.state.output, Mapping):
                 engine.state.output = decollate_batch(engine.state.output)
-
-    def _cut(self, images: Any) -> ImageBatch:
-        """The images of a batch, in cells of the patch size of now."""
-        return ImageBatch(images, patch_size=tuple(self.patch_size), reading=self.reading)
 
     def _model(self, *, chunk_size: int | None) -> PatchModel:
         """Encoder and head, on the device and in the precision of the run."""
