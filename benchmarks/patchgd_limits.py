@@ -32,11 +32,10 @@ from typing import Any
 import fire
 import numpy as np
 import torch
-from patchgd_memory import GLIBC, memory_mib
+from patchgd_memory import GLIBC, fill_and_step, memory_mib
 from results_file import table, write_results
 from torch import Tensor, nn
 
-from monai_patchgrow.engines.patchgd import patchgd_pass
 from monai_patchgrow.networks import backbone, classification_head
 from monai_patchgrow.schedules import PatchGrid
 
@@ -129,25 +128,7 @@ def take_pass(encoder: nn.Module, head: nn.Module, optimizer: Any, images: Seque
     cells = math.ceil(images[0].shape[1] / PATCH) ** 2
     each = max(1, at_a_time // len(images))
     chunks = [range(first, first + each) for first in range(0, min(cells, FILLED * each), each)]
-
-    def step() -> None:
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=False)
-
-    patchgd_pass(
-        encoder=encoder,
-        head=head,
-        loss_function=nn.functional.cross_entropy,
-        images=list(images),
-        target=torch.ones(len(images), dtype=torch.int64),
-        patch_size=(PATCH, PATCH),
-        fill_chunks=chunks,
-        inner_chunks=chunks[:1],
-        accumulation=1,
-        chunk_size=at_a_time,
-        exact=True,
-        step=step,
-    )
+    fill_and_step(encoder, head, optimizer, images, chunks, at_a_time=at_a_time)
 
 
 def fit(way: str, measured: dict[tuple[str, tuple[int, int, int]], float]) -> list[float]:

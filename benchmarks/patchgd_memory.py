@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,13 @@ def take_pass(
     order = torch.randperm(grid.num_cells).tolist()
     number = min(CHUNKS, len(order) // AT_A_TIME)
     chunks = [part.tolist() for part in np.array_split(order, number)][:most]
+    fill_and_step(encoder, head, optimizer, [source], chunks, at_a_time=AT_A_TIME)
+
+
+def fill_and_step(
+    encoder: nn.Module, head: nn.Module, optimizer: Any, images: Sequence[Any], chunks: Sequence[Any], *, at_a_time: int
+) -> None:
+    """Fill chunks, and encode the first one with gradient, exact; `at_a_time` patches of all images at a time."""
 
     def step() -> None:
         optimizer.step()
@@ -152,13 +159,13 @@ def take_pass(
         encoder=encoder,
         head=head,
         loss_function=nn.functional.cross_entropy,
-        images=source,
-        target=torch.tensor([1]),
+        images=list(images),
+        target=torch.ones(len(images), dtype=torch.int64),
         patch_size=PATCH,
         fill_chunks=chunks,
         inner_chunks=chunks[:1],
         accumulation=1,
-        chunk_size=AT_A_TIME,
+        chunk_size=at_a_time,
         exact=True,
         step=step,
     )
