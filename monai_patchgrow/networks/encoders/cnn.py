@@ -12,6 +12,7 @@ from torch import Tensor, nn
 __all__ = ["PlainCNN", "SmallCNN"]
 
 _CHANNELS = (16, 32, 64, 64)
+_FIRST_KERNEL, _KERNEL, _STRIDE = 5, 3, 2
 
 
 class PlainCNN(nn.Module):
@@ -21,38 +22,90 @@ class PlainCNN(nn.Module):
     it learns from far fewer images than :class:`SmallCNN`, whose group norms make noise of emptiness as large as what
     an object gives.
 
+    With ``padded=False`` a position sees voxels of its patch alone. Patches that overlap by `overlap` voxels then have
+    each position of the image once, and the sum over the patches (head ``sum``) is that of one convolution over the
+    whole image: an object on the border of a patch is counted once, and seen whole.
+
     Args:
         in_channels: of a patch, C.
         latent_dim: features of a patch, D.
         spatial_dims: axes of a patch, 1 to 3.
-        channels: of each convolution; their number is that of the strides.
+        channels: of each convolution.
+        kernel_sizes: of each convolution, voxels; default 5, then 3.
+        strides: of each convolution; default 2.
+        padded: whether convolutions pad by half of their kernel.
+        gated: whether features are multiplied by a gate from 0 to 1, a convolution of kernel 1 and a sigmoid, before
+            they are added up: a detector beside what is counted.
+
+    Attributes:
+        overlap: without padding, voxels per axis that neighbouring patches must share: the field of view less the total
+            stride. With padding 0.
 
     Shape:
         ``(N, C, *patch)`` to ``(N, D)``.
 
+    Raises:
+        ValueError: `kernel_sizes` or `strides` of another length than `channels`.
+
     >>> import torch
     >>> PlainCNN(1, 64)(torch.rand(5, 1, 32, 32)).shape
     torch.Size([5, 64])
+    >>> PlainCNN(1, 8, channels=(8, 8), kernel_sizes=(4, 3), padded=False).overlap
+    4
     """
 
     def __init__(
-        self, in_channels: int, latent_dim: int, *, spatial_dims: int = 2, channels: Sequence[int] = _CHANNELS
+        self,
+        in_channels: int,
+        latent_dim: int,
+        *,
+        spatial_dims: int = 2,
+        channels: Sequence[int] = _CHANNELS,
+        kernel_sizes: Sequence[int] | None = None,
+        strides: Sequence[int] | None = None,
+        padded: bool = True,
+        gated: bool = False,
     ) -> None:
         super().__init__()
+        kernels = tuple(kernel_sizes or (_FIRST_KERNEL, *[_KERNEL] * (len(channels) - 1)))
+        steps = tuple(strides or [_STRIDE] * len(channels))
+        if not len(kernels) == len(steps) == len(channels):
+            raise ValueError(
+                f"kernel_sizes and strides of PlainCNN must have {len(channels)} numbers, as channels has, got "
+                f"{list(kernels)} and {list(steps)}"
+            )
+        convolve = Conv[Conv.CONV, spatial_dims]
         layers: list[nn.Module] = []
-        for number, (inputs, outputs) in enumerate(zip([in_channels, *channels[:-1]], channels, strict=True)):
-            kernel = 3 if number else 5
-            convolution = Conv[Conv.CONV, spatial_dims](inputs, outputs, kernel, stride=2, padding=kernel // 2)
+        for inputs, outputs, kernel, step in zip([in_channels, *channels[:-1]], channels, kernels, steps, strict=True):
+            convolution = convolve(inputs, outputs, kernel, stride=step, padding=kernel // 2 if padded else 0)
             nn.init.kaiming_normal_(convolution.weight)
             nn.init.zeros_(convolution.bias)
             layers += [convolution, nn.ReLU()]
+        self.overlap = 0 if padded else _field(kernels, steps) - math.prod(steps)
         self.features = nn.Sequential(*layers)
+        self.gate = nn.Sequential(convolve(channels[-1], channels[-1], 1), nn.Sigmoid()) if gated else None
         self.output = nn.Linear(channels[-1], latent_dim)
 
     def forward(self, patches: Tensor) -> Tensor:
         """Latents ``(N, D)``."""
-        features = self.features(patches).flatten(2)
+        features = self.features(patches)
+        if self.gate is not None:
+            features = features * self.gate(features)
+        features = features.flatten(2)
         return self.output(features.sum(2) / math.sqrt(features.shape[2]))
+
+
+def _field(kernels: Sequence[int], strides: Sequence[int]) -> int:
+    """Voxels per axis that one position after all convolutions sees.
+
+    >>> _field((4, 3), (2, 2))
+    8
+    """
+    field, step = 1, 1
+    for kernel, stride in zip(kernels, strides, strict=True):
+        field += (kernel - 1) * step
+        step *= stride
+    return field
 
 
 _CHANNELS = (16, 32, 64, 128)

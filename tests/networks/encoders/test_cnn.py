@@ -18,3 +18,23 @@ def test_an_empty_patch_gives_the_bias():
 
 def test_one_voxel_is_left_of_the_smallest_patch():
     assert PlainCNN(1, 8).features(torch.rand(1, 1, 16, 32)).shape[2:] == (1, 2)
+
+
+def test_overlapping_patches_add_up_to_one_convolution_over_the_image():
+    torch.manual_seed(0)
+    layers = {"channels": (4, 8), "kernel_sizes": (4, 3), "strides": (2, 2), "padded": False, "gated": True}
+    encoder = PlainCNN(1, 6, **layers).double()
+    image = torch.rand(1, 1, 36, 36).double()
+    whole = encoder.features(image)
+    positions = (whole * encoder.gate(whole)).sum((2, 3))
+    patches = image.unfold(2, 20, 16).unfold(3, 20, 16).flatten(0, 3)[:, None]  # 16 new voxels and the overlap
+    features = encoder.features(patches)
+    by_patch = (features * encoder.gate(features)).sum((2, 3))
+    assert encoder.overlap == 4
+    assert len(patches) == 4
+    assert torch.allclose(by_patch.sum(0), positions[0], rtol=0, atol=1e-12)
+
+
+def test_layers_must_be_as_many_as_channels():
+    with pytest.raises(ValueError, match=r"must have 2 numbers, as channels has, got \[5, 3, 3\] and \[2, 2\]"):
+        PlainCNN(1, 8, channels=(4, 8), kernel_sizes=(5, 3, 3))
