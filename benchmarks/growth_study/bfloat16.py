@@ -1,9 +1,9 @@
 """bfloat16 on a CPU, for the study alone: with AMX it makes the full patch 1.7 times as fast.
 
 No option of the package: torch 2.13's convolutions in bfloat16 read memory that is not theirs on some small shapes
-(Conv3d(32, 64, 3, stride=2, padding=1) on (64, 32, 4, 4, 2) returns 1e35), and nothing says so. Which shapes depends on
-the CPU: an AMD EPYC without AMX fails with two voxels at the bottleneck, where an Intel with it does not. ``check`` runs
-every size of a plan on poisoned memory, where that shows.
+(Conv3d(32, 64, 3, stride=2, padding=1) on (64, 32, 4, 4, 2) returns 1e35), and nothing says so. Which shapes those are
+depends on the CPU: an AMD EPYC without AMX fails with two voxels at the bottleneck, where an Intel with it does not.
+``check`` runs every size of a plan on poisoned memory, where that shows.
 
     .venv/bin/python benchmarks/growth_study check task04
 """

@@ -112,6 +112,8 @@ TRAINING = [  # of UltraMNIST
     ({"digit_pixels": [8, 500]}, "digit_pixels: digits must measure 1 pixel or more"),
     ({"digit_pixels": [32, 16]}, "digit_pixels: digits must measure 1 pixel or more"),
     ({"digit_pixels": "x"}, "digit_pixels must be the smallest and the largest digit, as [28,56], got 'x'"),
+    ({"digit_counts": []}, "digit_counts must be a list of how many digits an image may have, as [3,4,5], got []"),
+    ({"digit_counts": [0, 6]}, "digit_counts must be an integer from 1 to 5, got 0"),
     ({"data_seed": 2**32 - 1}, "data_seed must be an integer from 0 to 4294967294, got 4294967295"),
     ({"dataset_dir": ""}, "dataset_dir must be the path of a folder, got ''"),
     ({"dataset_dir": 3}, "dataset_dir must be the path of a folder, got 3"),

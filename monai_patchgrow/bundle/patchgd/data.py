@@ -16,7 +16,7 @@ from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings
 from monai_patchgrow.data.loading.shared_memory import free_shared_bytes, tensor_bytes, workers_that_fit
 from monai_patchgrow.data.suffixes import IMAGES, VOLUMES
 from monai_patchgrow.data.synthetic.digits import read_digits
-from monai_patchgrow.data.synthetic.ultramnist import UltraMNIST
+from monai_patchgrow.data.synthetic.ultramnist import DIGIT_COUNTS, UltraMNIST
 from monai_patchgrow.data.tasks.image_split import find_image_split
 from monai_patchgrow.data.tasks.labelled_images import find_images, read_labelled_images
 from monai_patchgrow.schedules.arguments import parse_int, parse_sizes
@@ -51,6 +51,7 @@ def ultramnist_images(
     num_val: int,
     image_size: Sequence[int],
     digit_pixels: tuple[int, int] | None = None,
+    digit_counts: Sequence[int] = DIGIT_COUNTS,
     seed: int = 0,
 ) -> tuple[UltraMNIST, UltraMNIST]:
     """Images to train on and to validate on, drawn when they are read, of digits of which none is in both.
@@ -61,6 +62,7 @@ def ultramnist_images(
         num_val: images to validate on.
         image_size: rows and columns, the same.
         digit_pixels: see :class:`UltraMNIST`.
+        digit_counts: see :class:`UltraMNIST`.
         seed: of the images; those to validate on have the next one.
 
     Raises:
@@ -74,7 +76,7 @@ def ultramnist_images(
         _logger.info("digits: %s", "scikit-learn's, no dataset_dir is given" if digits_dir is None else digits_dir)
         pixels = None if digit_pixels is None else _smallest_and_largest(digit_pixels)
         train, val = (
-            UltraMNIST(number, size[0], seed + later, drawings, digit_pixels=pixels)
+            UltraMNIST(number, size[0], seed + later, drawings, digit_pixels=pixels, digit_counts=digit_counts)
             for later, (number, drawings) in enumerate(zip((num_train, num_val), digits, strict=True))
         )
         return train, val

@@ -16,6 +16,7 @@ from monai_patchgrow.bundle.plain_settings import (
     parse_resume,
     parse_switch,
 )
+from monai_patchgrow.data.synthetic.ultramnist import parse_digit_counts
 from monai_patchgrow.schedules.arguments import parse_int, parse_sizes
 
 __all__ = ["PARSERS"]
@@ -139,6 +140,7 @@ PARSERS: Mapping[str, Parser] = {
     "train_images": _count,
     "val_images": _count,
     "digit_pixels": _or_none(_digit_pixels),
+    "digit_counts": parse_digit_counts,
     "data_seed": partial(parse_int, minimum=0, maximum=LARGEST_SEED - 1),  # the validation images' is the next one
     "fold": _as_it_is,
     "split_file": _or_none(parse_file),

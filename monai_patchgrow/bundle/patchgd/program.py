@@ -138,6 +138,7 @@ def split_images(settings: ClassificationSettings) -> Split:
             num_val=known(settings.val_images),
             image_size=known(settings.image_size),
             digit_pixels=settings.digit_pixels,
+            digit_counts=settings.digit_counts,
             seed=settings.data_seed or 0,
         )
     options = {"target": settings.target, "volumes": settings.data == "volumes", "fold": known(settings.fold)}

@@ -133,6 +133,7 @@ def check_digits(
     num_classes: int,
     target: str,
     digit_pixels: tuple[int, int] | None,
+    digit_counts: Sequence[int],
     num_images: Sequence[int],
     seed: int,
 ) -> None:
@@ -143,6 +144,7 @@ def check_digits(
         num_classes: of the network.
         target: see :class:`ImageTarget`.
         digit_pixels: see :class:`UltraMNIST`.
+        digit_counts: see :class:`UltraMNIST`.
         num_images: of each part.
         seed: of the images.
 
@@ -158,6 +160,6 @@ def check_digits(
         )
     for number in num_images:
         try:
-            UltraMNIST(number, image_size[0], seed, _NO_DRAWINGS, digit_pixels=digit_pixels)
+            UltraMNIST(number, image_size[0], seed, _NO_DRAWINGS, digit_pixels=digit_pixels, digit_counts=digit_counts)
         except ValueError as error:
             raise ValueError(f"digit_pixels: {error}") from error

@@ -14,6 +14,7 @@ from monai_patchgrow.bundle.patchgd.parsers import PARSERS
 from monai_patchgrow.bundle.patchgd.rules import check_digits, check_grid, check_growth, check_names, check_turning
 from monai_patchgrow.bundle.plain_settings import as_plain, check_extension
 from monai_patchgrow.bundle.split_settings import parse_fold
+from monai_patchgrow.data.synthetic.ultramnist import DIGIT_COUNTS
 from monai_patchgrow.engines.patchgd.chunks import Sampling
 from monai_patchgrow.losses.image_target import ImageTarget
 from monai_patchgrow.networks.encoders.by_name import backbone_rule
@@ -81,6 +82,7 @@ class ClassificationSettings:
     train_images: int | None = None
     val_images: int | None = None
     digit_pixels: tuple[int, int] | None = None
+    digit_counts: tuple[int, ...] = DIGIT_COUNTS
     data_seed: int | None = None
     fold: int | Literal["all", "test"] | None = None
     split_file: str | None = None
@@ -215,6 +217,7 @@ class ClassificationSettings:
                 num_classes=self.num_classes,
                 target=self.target,
                 digit_pixels=self.digit_pixels,
+                digit_counts=self.digit_counts,
                 num_images=(self.train_images, self.val_images),
                 seed=self.data_seed or 0,
             )

@@ -5,6 +5,7 @@ Source: Gupta et al., "Patch Gradient Descent: Training Neural Networks on Very 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement
@@ -16,13 +17,17 @@ from torch.nn.functional import interpolate
 from torch.utils.data import Dataset
 
 from monai_patchgrow.data.synthetic.digits import read_digits
+from monai_patchgrow.schedules.arguments import parse_int
 
-__all__ = ["NUM_SUMS", "DigitPlace", "UltraMNIST"]
+__all__ = ["DIGIT_COUNTS", "NUM_SUMS", "DigitPlace", "UltraMNIST", "parse_digit_counts"]
 
 NUM_SUMS = 28
 """Classes: the sums 0 to 27."""
 
-_COUNTS = (3, 4, 5)
+DIGIT_COUNTS = (3, 4, 5)
+"""How many digits an image has, as the authors' have."""
+
+_MOST_DIGITS = 5  # for more, boxes of the largest allowed sizes may find no room
 _AUTHORS_SIZE, _AUTHORS_DIGITS = 512, (14, 252)
 _FLAT_SHARE = 1 / 3  # of sizes drawn uniformly: the ends of the V are then five times as likely as its middle
 _TRIES = 100
@@ -48,8 +53,10 @@ class UltraMNIST(Dataset[dict[str, Tensor | int]]):
     """Images of 3 to 5 digits of many sizes that don't overlap, bright on black, labelled with their sum, 0 to 27.
 
     Any 28 images in a row from a multiple of 28 on have all 28 sums, in random order. The digits are one of the
-    (unordered) sets of 3 to 5 that make the sum, all equally likely. Their sides follow a V: the smallest and the
-    largest are five times as likely as those halfway. A digit that finds no room among the others gets another size,
+    (unordered) sets of 3 to 5 that make the sum, all equally likely. With other `digit_counts` there are as many sums
+    as such sets can make up to 27: of single digits 0 to 9, so that 10 images in a row have all of them.
+
+    The digits' sides follow a V: the smallest and the largest are five times as likely as those halfway. A digit that finds no room among the others gets another size,
     so that large ones become rarer: 7 % of the digits are in the largest ninth of sizes, 16 % without that. Each image
     depends on (seed, index) and the drawings alone, and shows the same at every size.
 
@@ -63,6 +70,7 @@ class UltraMNIST(Dataset[dict[str, Tensor | int]]):
         seed: of the whole data set.
         digits: images `(N, 28, 28)` uint8 and labels `(N,)`, as `read_digits` gives them, which is also the default.
         digit_pixels: smallest and largest side of a digit, pixels; default 14 and 252 at 512, in proportion at others.
+        digit_counts: how many digits an image may have, 1 to 5 each.
 
     Raises:
         ValueError: no images, a negative seed, sizes that can't be, or digits that aren't all ten.
@@ -83,11 +91,14 @@ class UltraMNIST(Dataset[dict[str, Tensor | int]]):
         digits: tuple[Tensor, Tensor] | None = None,
         *,
         digit_pixels: tuple[int, int] | None = None,
+        digit_counts: Sequence[int] = DIGIT_COUNTS,
     ) -> None:
         if num_images < 1 or seed < 0:
             raise ValueError(f"num_images must be 1 or more and seed 0 or more, got {num_images} and {seed}")
         self.num_images, self.size, self.seed = num_images, size, seed
         self._sides = _parse_sides(size, digit_pixels)
+        self._sets = _digit_sets(parse_digit_counts(digit_counts))
+        self._sums = [total for total, sets in enumerate(self._sets) if sets]
         self._drawings, labels = read_digits() if digits is None else digits
         self._drawings_of = [(labels == value).nonzero()[:, 0].tolist() for value in range(10)]
         if missing := [value for value, drawings in enumerate(self._drawings_of) if not drawings]:
@@ -107,13 +118,13 @@ class UltraMNIST(Dataset[dict[str, Tensor | int]]):
 
     def label(self, index: int) -> int:
         """The sum of the digits of an image, without drawing it."""
-        block, place = divmod(self._checked(index), NUM_SUMS)
-        return int(np.random.default_rng([self.seed, _LABELS, block]).permutation(NUM_SUMS)[place])
+        block, place = divmod(self._checked(index), len(self._sums))
+        return int(np.random.default_rng([self.seed, _LABELS, block]).permutation(self._sums)[place])
 
     def places(self, index: int) -> tuple[DigitPlace, ...]:
         """The digits of an image, without drawing it."""
         rng = np.random.default_rng([self.seed, _IMAGE, self._checked(index)])
-        sets = _digit_sets()[self.label(index)]
+        sets = self._sets[self.label(index)]
         # in random order: the later a digit is placed, the less room it finds
         values = rng.permutation(sets[rng.integers(len(sets))]).tolist()
         drawings = [int(rng.choice(self._drawings_of[value])) for value in values]
@@ -137,11 +148,25 @@ def _parse_sides(size: int, digit_pixels: tuple[int, int] | None) -> tuple[float
     return smallest / size, largest / size
 
 
+def parse_digit_counts(value: Sequence[int], *, name: str = "digit_counts") -> tuple[int, ...]:
+    """Return numbers of digits, each once, ascending.
+
+    Raises:
+        ValueError: no list of integers from 1 to 5.
+
+    >>> parse_digit_counts([3, 1, 3])
+    (1, 3)
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        raise ValueError(f"{name} must be a list of how many digits an image may have, as [3,4,5], got {value!r}")
+    return tuple(sorted({parse_int(count, name=name, maximum=_MOST_DIGITS) for count in value}))
+
+
 @cache
-def _digit_sets() -> list[list[tuple[int, ...]]]:
-    """For each sum the sets of digits that make it."""
+def _digit_sets(counts: tuple[int, ...]) -> list[list[tuple[int, ...]]]:
+    """For each sum the sets of so many digits that make it."""
     sets: list[list[tuple[int, ...]]] = [[] for _ in range(NUM_SUMS)]
-    for count in _COUNTS:
+    for count in counts:
         for values in combinations_with_replacement(range(10), count):
             if sum(values) < NUM_SUMS:
                 sets[sum(values)].append(values)

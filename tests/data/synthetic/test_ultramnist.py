@@ -148,3 +148,9 @@ def test_digits_of_some_kinds_only(digits):
 def test_by_default_the_digits_are_scikit_learns():
     pytest.importorskip("sklearn", reason="needs the extra digits")
     assert UltraMNIST(1, 64)[0]["image"].max() > 100
+
+
+def test_single_digits(digits):
+    dataset = UltraMNIST(20, 64, 0, digits, digit_counts=(1,))
+    assert Counter(dataset.label(index) for index in range(20)) == dict.fromkeys(range(10), 2)
+    assert {len(dataset.places(index)) for index in range(20)} == {1}
