@@ -56,9 +56,10 @@ class UltraMNIST(Dataset[dict[str, Tensor | int]]):
     (unordered) sets of 3 to 5 that make the sum, all equally likely. With other `digit_counts` there are as many sums
     as such sets can make up to 27: of single digits 0 to 9, so that 10 images in a row have all of them.
 
-    The digits' sides follow a V: the smallest and the largest are five times as likely as those halfway. A digit that finds no room among the others gets another size,
-    so that large ones become rarer: 7 % of the digits are in the largest ninth of sizes, 16 % without that. Each image
-    depends on (seed, index) and the drawings alone, and shows the same at every size.
+    The digits' sides follow a V: the smallest and the largest are five times as likely as those halfway. A digit that
+    finds no room among the others gets another size, so that large ones become rarer: 7 % of the digits are in the
+    largest ninth of sizes, 16 % without that. Each image depends on (seed, index) and the drawings alone, and shows the
+    same at every size.
 
     As in the generator of PatchGD's authors: 28 sums, sets, sizes of 14 to 252 at 512 pixels, black background. Theirs
     enlarges by whole factors without smoothing, this one by any, linearly. The images of the UltraMNIST competition
