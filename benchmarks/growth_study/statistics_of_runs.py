@@ -43,11 +43,11 @@ class Cell:
         return float(self.dice.mean())
 
     def case_dice(self, seeds: Sequence[int]) -> np.ndarray:
-        """Dice of each case, the mean over its classes and these seeds, ``(cases,)``."""
+        """Dice of each case, the mean over its classes and these seeds, ``(cases,)``; NaN where it has no class."""
         runs = [run for run in self.runs if run["seed"] in seeds]
         # A class that is absent from a case has no Dice there.
         tables = [np.array(list(run["cases"].values()), dtype=float) for run in runs]
-        return np.nanmean(np.stack(tables), axis=(0, 2))
+        return np.ma.masked_invalid(np.stack(tables)).mean(axis=(0, 2)).filled(np.nan)
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,10 @@ def load_runs(folder: Path) -> dict[tuple[str, int], Cell]:
 
 
 def paired_difference(one: Cell, other: Cell) -> Difference:
-    """Compare two cells on the same cases and seeds."""
+    """Compare two cells on the same seeds and the same cases, those that have a Dice."""
     seeds = sorted(set(one.seeds) & set(other.seeds))
     differences = one.case_dice(seeds) - other.case_dice(seeds)
+    differences = differences[np.isfinite(differences)]
     interval = bootstrap((differences,), np.mean, n_resamples=10_000, method="BCa", random_state=0)
     low, high = interval.confidence_interval
     return Difference(float(differences.mean()), float(low), float(high), float(wilcoxon(differences).pvalue))
