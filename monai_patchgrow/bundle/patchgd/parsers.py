@@ -19,7 +19,7 @@ from monai_patchgrow.bundle.plain_settings import (
 from monai_patchgrow.data.synthetic.ultramnist import parse_digit_counts
 from monai_patchgrow.schedules.arguments import parse_int, parse_sizes
 
-__all__ = ["PARSERS"]
+__all__ = ["PARSERS", "known"]
 
 Parser = Callable[..., Any]
 
@@ -174,3 +174,14 @@ PARSERS: Mapping[str, Parser] = {
     "amp": _or_none(parse_switch),
 }
 """By the name of the setting: takes the value and, as ``name``, what a fault calls it."""
+
+
+def known(value: Any) -> Any:
+    """Return a setting that the running program has.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if value is None:
+        raise ValueError("the running config lacks a setting of training or data")
+    return value

@@ -21,8 +21,9 @@ from monai_patchgrow.bundle.patchgd.data import (
 )
 from monai_patchgrow.bundle.patchgd.inference import check_output, classify
 from monai_patchgrow.bundle.patchgd.network import build_encoder, build_head, load_weights
+from monai_patchgrow.bundle.patchgd.parsers import known
 from monai_patchgrow.bundle.patchgd.preflight import run_engine
-from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings, DataKind, known
+from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings, DataKind
 from monai_patchgrow.bundle.patchgd.training_plan import plan_growth, warm_up_schedule
 from monai_patchgrow.bundle.plain_settings import parse_folder
 from monai_patchgrow.bundle.ranks import (

@@ -20,7 +20,7 @@ from monai_patchgrow.losses.image_target import ImageTarget
 from monai_patchgrow.networks.encoders.by_name import backbone_rule
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 
-__all__ = ["ClassificationSettings", "DataKind", "known"]
+__all__ = ["ClassificationSettings", "DataKind"]
 
 DataKind = Literal["digits", "slides", "volumes"]
 Sizes = tuple[int, ...]
@@ -238,14 +238,3 @@ class ClassificationSettings:
             patch_size=self.patch_size,
             image_size=self.image_size,
         )
-
-
-def known(value: Any) -> Any:
-    """Return a setting that the running program has.
-
-    Raises:
-        ValueError: it has none.
-    """
-    if value is None:
-        raise ValueError("the running config lacks a setting of training or data")
-    return value

@@ -8,7 +8,8 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings, known
+from monai_patchgrow.bundle.patchgd.parsers import known
+from monai_patchgrow.bundle.patchgd.settings import ClassificationSettings
 from monai_patchgrow.networks.encoders.by_name import backbone_rule
 from monai_patchgrow.schedules import GrowthSchedule, warm_up_factor
 

@@ -74,7 +74,7 @@ class UltraMNIST(Dataset[dict[str, Tensor | int]]):
         digit_counts: how many digits an image may have, 1 to 5 each.
 
     Raises:
-        ValueError: no images, a negative seed, sizes that can't be, or digits that aren't all ten.
+        ValueError: no images, a negative seed, sizes or numbers of digits that can't be, or digits that aren't all ten.
         IndexError: an index beyond the data set.
 
     Example:
