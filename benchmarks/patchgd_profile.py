@@ -23,7 +23,7 @@ import fire
 import numpy as np
 import torch
 from patchgd_memory import AT_A_TIME, CHANNELS, CHUNKS, CLASSES, LATENT_DIM, PATCH, fill_and_step, make_slide
-from results_file import table, write_results
+from results_file import median_and_range, table, write_results
 from torch import nn
 
 from monai_patchgrow.data.tiles.tiff import TiffTiles
@@ -134,8 +134,8 @@ def report(results: Mapping[int, Sequence[Mapping[str, Seconds]]]) -> None:
                 f"{medians['pass'][0]:.1f}",
                 f"{medians['pass'][1]:.1f}",
                 *(f"{medians[name][1]:.2f}" for name in (DECODE, FILL, STEP, HEAD)),
-                _spread(by_clock),
-                _spread(of_cpu),
+                median_and_range(by_clock),
+                median_and_range(of_cpu),
             ]
         )
     parts = [f"{name}, processor's s" for name in (DECODE, FILL, STEP, HEAD)]
@@ -160,10 +160,6 @@ def _ratios(found: Mapping[str, Seconds]) -> Seconds:
     encoding = sum(found[name][0] for name in (FILL, STEP, HEAD))
     by_clock = found["pass"][0] / (encoding + found[DECODE][1] / CORES)
     return by_clock, found["pass"][1] / sum(found[name][1] for name in (DECODE, FILL, STEP, HEAD))
-
-
-def _spread(ratios: Sequence[float]) -> str:
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import fire
 import torch
-from results_file import table, write_results
+from results_file import median_and_range, table, write_results
 from torch import Tensor, nn
 
 from monai_patchgrow.engines.patchgd import patchgd_pass
@@ -196,7 +196,7 @@ def report(results: dict[str, dict[str, list[tuple[float, float]]]], rounds: int
 def ratios(some: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]], factor: float = 1) -> list[str]:
     """Median and range of the ratios of each round: by the clock, and of the processor."""
     of_rounds = [[a[kind] / (factor * b[kind]) for a, b in zip(some, others, strict=True)] for kind in (0, 1)]
-    return [f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})" for found in of_rounds]
+    return [median_and_range(found) for found in of_rounds]
 
 
 if __name__ == "__main__":

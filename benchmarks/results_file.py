@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shlex
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,15 @@ def write_results(name: str, title: str, *, script: str, record: Mapping[str, An
     page = RESULTS / f"{date}_{name}.md"
     page.write_text("\n".join(text))
     return page
+
+
+def median_and_range(values: Sequence[float]) -> str:
+    """The median of ratios, and their range behind it.
+
+    >>> median_and_range([1.0, 3.0, 1.5])
+    '1.50 (1.00 to 3.00)'
+    """
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
