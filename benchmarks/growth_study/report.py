@@ -41,10 +41,14 @@ def report_lines(cells: Cells) -> list[str]:
 
 
 def draw(cells: Cells, path: Path, *, title: str) -> Path:
-    """Draw Dice over the seconds and over the iterations that runs were planned for, and on the way there."""
+    """Draw Dice over the seconds and over the iterations that runs were planned for, and on the way there.
+
+    An arm of which no budget has two seeds says too little for a picture: it stands in the tables alone.
+    """
     figure = new_figure(10, 4.2)
     left, right = figure.subplots(1, 2, sharey=True)
-    for number, arm in enumerate(_arms(cells)):
+    drawn = {arm for (arm, _), cell in cells.items() if len(cell.seeds) > 1}
+    for number, arm in enumerate(arm for arm in _arms(cells) if arm in drawn):
         row = sorted((cell for cell in cells.values() if cell.arm == arm), key=lambda cell: cell.budget)
         for axes, positions in ((left, [c.budget for c in row]), (right, [c.runs[0]["iterations"] for c in row])):
             means = np.array([cell.mean for cell in row])
