@@ -40,6 +40,8 @@ class Way:
     accumulation: inner steps per step of the optimiser; None: all, the exact variant where the head allows it.
     head: of the latent grid.
     stages: of the images.
+    patch, stride: pixels per axis. What two patches share is the encoder's overlap, 32: the sum over patches is that of
+        one convolution over the image, whatever the patch, but for a factor and the image's border.
     """
 
     kind: str = PATCHGD
@@ -48,6 +50,8 @@ class Way:
     accumulation: int | None = None
     head: str = "sum"
     stages: Sequence[Stage] = DIGITS_FIRST
+    patch: int = PATCH
+    stride: int = STRIDE
 
 
 WAYS: MappingProxyType[str, Way] = MappingProxyType(
@@ -64,6 +68,7 @@ WAYS: MappingProxyType[str, Way] = MappingProxyType(
         "head mean": Way(head="mean"),
         "head attention": Way(head="attention"),
         "head conv_pooled": Way(head="conv_pooled"),
+        "patches of 64 px": Way(patch=64, stride=32),
         "sums from the start": Way(stages=SUMS_ALONE),
     }
 )
@@ -145,7 +150,8 @@ def take_pass(
             loss(predict(way, network, batch), target).backward()
         network.step(optimizer)
         return
-    cells = PatchGrid(batch.shape[2:], (PATCH, PATCH), (STRIDE, STRIDE)).num_cells
+    patch, stride = (way.patch, way.patch), (way.stride, way.stride)
+    cells = PatchGrid(batch.shape[2:], patch, stride).num_cells
     count = min(way.chunks, cells)
     steps = None if way.inner_steps is None else min(way.inner_steps, count)
     sampling = Sampling(1 / count, steps, way.accumulation)
@@ -160,8 +166,8 @@ def take_pass(
             images=batch,
             normalise=ink,
             target=target,
-            patch_size=(PATCH, PATCH),
-            stride=(STRIDE, STRIDE),
+            patch_size=patch,
+            stride=stride,
             fill_chunks=chunks.fill,
             inner_chunks=chunks.inner,
             accumulation=way.accumulation or len(chunks.inner),
@@ -174,7 +180,7 @@ def take_pass(
 
 def predict(way: Way, network: Network, batch: Tensor) -> Tensor:
     """The network's output ``(B, 1)``, all patches at once; the shrunk image is one patch."""
-    images, patch, step = ink(batch), PATCH, STRIDE
+    images, patch, step = ink(batch), way.patch, way.stride
     if way.kind == SHRUNK:
         size = images.shape[2] // SHRINK
         images = nn.functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
