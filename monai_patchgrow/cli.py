@@ -27,7 +27,6 @@ def plan(
     smallest_patch: Sequence[int] | None = None,
     axis_order: Sequence[int] | None = None,
     full_patch_share: float | None = None,
-    stage_lengths: str = "epochs",
 ) -> str:
     """Print the stages of a run: patch size, patches per batch, epochs and voxels.
 
@@ -40,7 +39,6 @@ def plan(
         smallest_patch: first patch, for networks that take none as small as their stride
         axis_order: which array axis plays the authors' axis 0, 1, 2; 2,1,0 for arrays (x, y, z)
         full_patch_share: share of the epochs on the full patch; default: the papers', 1 over the number of stages
-        stage_lengths: epochs (the papers': the other stages equally long) or voxels (as many voxels in each)
     """
     return str(
         GrowthSchedule.plan(
@@ -52,7 +50,6 @@ def plan(
             smallest_patch=None if smallest_patch is None else _axes(smallest_patch),
             axis_order=None if axis_order is None else _axes(axis_order),
             full_patch_share=full_patch_share,
-            stage_lengths=stage_lengths,
         )
     )
 

@@ -16,11 +16,6 @@ ARMS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
         **{name: {"curriculum": name} for name in ("constant", "efficiency", "performance")},
         **{name: {"curriculum": name} for name in ("pgps", "pgps_plus", "random")},
         **{f"share{share}": {"curriculum": "efficiency", "full_patch_share": share} for share in _SHARES},
-        "voxels": {"curriculum": "efficiency", "stage_lengths": "voxels"},
-        **{
-            f"voxels{share}": {"curriculum": "efficiency", "stage_lengths": "voxels", "full_patch_share": share}
-            for share in _SHARES
-        },
         # From half of the full patch on every axis.
         "half": {"curriculum": "efficiency", _START: 0.5},
         **{f"half{share}": {"curriculum": "efficiency", _START: 0.5, "full_patch_share": share} for share in _SHARES},

@@ -1,4 +1,4 @@
-"""What was tried beside the lengths of stages: augmentation that grows, and a learning rate that restarts."""
+"""What was tried beside the stages: augmentation that grows, and a learning rate that restarts."""
 
 from __future__ import annotations
 

@@ -23,7 +23,6 @@ __all__ = ["TASKS", "StudyTask", "patient_of", "split_by_patient"]
 
 _ROOT = Path(__file__).parents[2]
 _PLANS = _ROOT.parent / "shared" / "reference" / "nnunet_plans"
-_PACING = ("full_patch_share", "stage_lengths")
 _COMMON = {
     "batch_size": 2,
     "network_to_train": {
@@ -66,7 +65,7 @@ class StudyTask:
     def schedule(self, work: Path, *, max_epochs: int, **arm: Any) -> GrowthSchedule:
         """Plan a run of this task under an arm's settings."""
         config = json.loads((self.bundle(work) / "configs" / "train.json").read_text())
-        names = ("patch_size", "total_stride", "batch_size", "axis_order", "curriculum", *_PACING)
+        names = ("patch_size", "total_stride", "batch_size", "axis_order", "curriculum", "full_patch_share")
         keys = {**{name: config[name] for name in names}, **self.settings, **arm}
         smallest = arm.get("smallest_patch")
         return GrowthSchedule.plan(

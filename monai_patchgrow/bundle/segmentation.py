@@ -232,7 +232,6 @@ def _check_network(network: nn.Module, settings: SegmentationSettings) -> None:
             curriculum=settings.curriculum,
             smallest_patch=settings.smallest_patch,
             full_patch_share=settings.full_patch_share,
-            stage_lengths=settings.stage_lengths,
             axis_order=settings.axis_order,
         )
     networks.check_network(network, schedule, in_channels=len(settings.channels))

@@ -35,7 +35,7 @@ __all__ = ["OPTIONAL", "SegmentationSettings"]
 
 OPTIONAL = MappingProxyType(
     {
-        **{"smallest_patch": None, "full_patch_share": None, "stage_lengths": "epochs", "trust_label_voxels": False},
+        **{"smallest_patch": None, "full_patch_share": None, "trust_label_voxels": False},
         **{"split_file": None, "extend_to": None, "checkpoint_minutes": 10, "deterministic": True},
         **{"regions_class_order": None, "pretrained": None},
     }
@@ -49,7 +49,7 @@ _SWITCHES = (
     *("channels_last", "deterministic"),
 )
 _FOLDERS = ("dataset_dir", "output_dir", "ckpt_dir", "cache_dir")
-_PACING = ("curriculum", "smallest_patch", "full_patch_share", "stage_lengths")
+_PACING = ("curriculum", "smallest_patch", "full_patch_share")
 _FREE = frozenset(  # what a run may be resumed with another one of, or is compared elsewhere
     [
         *(*_FOLDERS, "max_epochs", "planned_epochs", "iterations_per_epoch", "extend_to", "seed"),
@@ -77,7 +77,6 @@ class SegmentationSettings:
     curriculum: str
     smallest_patch: Sizes | None
     full_patch_share: float | None
-    stage_lengths: str
     patch_size: Sizes
     total_stride: Sizes
     axis_order: Sizes

@@ -1,19 +1,13 @@
-"""Which epochs belong to which stage of a curriculum: the papers' equal stages, or lengths of one's own."""
+"""Which epochs belong to which stage of a curriculum: the papers' equal stages, or another share for the full patch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import Any
 
-__all__ = ["STAGE_LENGTHS", "Pacing", "kept_stages"]
-
-BY_EPOCHS = "epochs"
-BY_VOXELS = "voxels"
-STAGE_LENGTHS = (BY_EPOCHS, BY_VOXELS)
-"""What the stages below the full patch share evenly: the epochs that are left, or the voxels trained on in them."""
+__all__ = ["Pacing", "kept_stages"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,26 +17,20 @@ class Pacing:
     Args:
         full_patch_share: share of the epochs on the full patch, above 0 and up to 1; None for the papers' rule, by
             which every stage has `max_epochs // stages` epochs and the full patch also takes the remainder
-            (PGPS, MICCAI 2024, section 2).
-        stage_lengths: one of `STAGE_LENGTHS`, of the stages below the full patch. ``"epochs"`` makes them equally
-            long, as the papers do. ``"voxels"`` trains each on as many voxels, so that small patches get more epochs
-            (every stage gets at least one).
+            (PGPS, MICCAI 2024, section 2). The stages before the full patch are equally long, as the papers' are.
 
     Raises:
-        ValueError: a share or a name that is none of these.
+        ValueError: no such share.
 
     Example:
-        >>> Pacing(full_patch_share=0.4).spans([64, 128, 256], max_epochs=10)
+        >>> Pacing(full_patch_share=0.4).spans(3, max_epochs=10)
         ((1, 3), (4, 3), (7, 4))
     """
 
     full_patch_share: float | None = None
-    stage_lengths: str = BY_EPOCHS
 
     def __post_init__(self) -> None:
         _parse_share(self.full_patch_share)
-        if self.stage_lengths not in STAGE_LENGTHS:
-            raise ValueError(f"stage_lengths must be one of {', '.join(STAGE_LENGTHS)}, got {self.stage_lengths!r}")
 
     def full_epochs(self, *, num_stages: int, max_epochs: int) -> int:
         """Return the epochs on the full patch.
@@ -76,28 +64,24 @@ class Pacing:
         left = max_epochs - self.full_epochs(num_stages=num_stages, max_epochs=max_epochs)
         return kept_stages(num_stages=num_stages, max_epochs=left + 1)
 
-    def spans(self, voxels: Sequence[int], *, max_epochs: int) -> tuple[tuple[int, int], ...]:
+    def spans(self, num_stages: int, *, max_epochs: int) -> tuple[tuple[int, int], ...]:
         """Return (first epoch, number of epochs) of every stage; epochs count from 1, as Ignite's do.
 
         Args:
-            voxels: voxels per iteration of the stages that get epochs, the full patch last.
+            num_stages: stages that get epochs, the full patch last.
             max_epochs: epochs of the run.
 
         Raises:
             ValueError: more stages than epochs; `kept` says which to keep.
 
         Example:
-            >>> Pacing().spans([64, 128, 256], max_epochs=10)
-            ((1, 3), (4, 3), (7, 4))
-            >>> Pacing(full_patch_share=0.4, stage_lengths="voxels").spans([64, 128, 256], max_epochs=10)
-            ((1, 4), (5, 2), (7, 4))
+            >>> Pacing().spans(3, max_epochs=10), Pacing(full_patch_share=0.5).spans(4, max_epochs=10)
+            (((1, 3), (4, 3), (7, 4)), ((1, 2), (3, 1), (4, 2), (6, 5)))
         """
-        if len(voxels) > max_epochs:
-            raise ValueError(f"every stage needs an epoch, got {len(voxels)} stages for {max_epochs} epochs")
-        full = self.full_epochs(num_stages=len(voxels), max_epochs=max_epochs)
-        by_voxels = self.stage_lengths == BY_VOXELS
-        weights = [Fraction(1, number) if by_voxels else Fraction(1) for number in voxels[:-1]]
-        lengths = (*_share_out(max_epochs - full, weights), full)
+        if num_stages > max_epochs:
+            raise ValueError(f"every stage needs an epoch, got {num_stages} stages for {max_epochs} epochs")
+        full = self.full_epochs(num_stages=num_stages, max_epochs=max_epochs)
+        lengths = (*_share_out(max_epochs - full, num_stages - 1), full)
         starts = accumulate(lengths, initial=1)
         return tuple(zip(starts, lengths, strict=False))
 
@@ -127,13 +111,9 @@ def kept_stages(*, num_stages: int, max_epochs: int) -> tuple[int, ...]:
     return tuple((2 * i * last + gaps) // (2 * gaps) for i in range(max_epochs))
 
 
-def _share_out(epochs: int, weights: Sequence[Fraction]) -> tuple[int, ...]:
-    """Share epochs out in proportion to weights, at least one each; what is rounded off is never lost."""
-    total, ends = sum(weights), [0]
-    for number, weight in enumerate(accumulate(weights), start=1):
-        rounded = int(epochs * weight / total + Fraction(1, 2))
-        # Room for one epoch of this stage, and for one of each that follows.
-        ends.append(min(max(rounded, ends[-1] + 1), epochs - len(weights) + number))
+def _share_out(epochs: int, parts: int) -> tuple[int, ...]:
+    """Share epochs out evenly, at least one each; what is rounded off is never lost."""
+    ends = [0, *((2 * epochs * number + parts) // (2 * parts) for number in range(1, parts + 1))]  # half up
     return tuple(later - earlier for earlier, later in pairwise(ends))
 
 

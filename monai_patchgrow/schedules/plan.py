@@ -11,8 +11,8 @@ from typing import SupportsIndex
 from monai_patchgrow.schedules.arguments import parse_int, parse_sizes
 from monai_patchgrow.schedules.cost import relative_voxels
 from monai_patchgrow.schedules.curricula import RANDOM, find_curriculum
-from monai_patchgrow.schedules.pacing import BY_EPOCHS, Pacing
-from monai_patchgrow.schedules.stage import Stage, StagePlan, patch_voxels
+from monai_patchgrow.schedules.pacing import Pacing
+from monai_patchgrow.schedules.stage import Stage, StagePlan
 from monai_patchgrow.schedules.table import merge_note, stage_table
 
 __all__ = ["GrowthSchedule"]
@@ -56,7 +56,6 @@ class GrowthSchedule(StagePlan):
         smallest_patch: Iterable[SupportsIndex] | None = None,
         axis_order: Iterable[SupportsIndex] | None = None,
         full_patch_share: float | None = None,
-        stage_lengths: str = BY_EPOCHS,
     ) -> GrowthSchedule:
         """Plan a run; with more stages than epochs it warns and merges stages evenly.
 
@@ -72,8 +71,6 @@ class GrowthSchedule(StagePlan):
                 (2, 1, 0) grows an array (x, y, z), as MONAI loads NIfTI, like the authors' (z, y, x).
             full_patch_share: share of the epochs on the full patch, above 0 and up to 1; default: the papers', one
                 of as many equal parts as there are stages.
-            stage_lengths: ``"epochs"`` makes the other stages equally long, as the papers do; ``"voxels"`` trains
-                each on as many voxels.
 
         Raises:
             ValueError: the network takes no such patch (the message names the axis and the nearest legal
@@ -86,7 +83,7 @@ class GrowthSchedule(StagePlan):
             Stage(patch_size=(16, 8, 8), batch_size=9, first_epoch=67, num_epochs=66)
         """
         rules = find_curriculum(curriculum)
-        pacing = Pacing(full_patch_share=full_patch_share, stage_lengths=stage_lengths)
+        pacing = Pacing(full_patch_share=full_patch_share)
         full, stride, smallest, order = _parse_axes(patch_size, total_stride, smallest_patch, axis_order)
         batch, epochs = parse_int(batch_size, name="batch_size"), parse_int(max_epochs, name="max_epochs")
         grown = rules.grow(full, stride, smallest_patch=smallest, axis_order=order)
@@ -177,6 +174,5 @@ def _make_stages(
     sizes: tuple[tuple[int, ...], ...], batches: tuple[int, ...], max_epochs: int, pacing: Pacing
 ) -> tuple[Stage, ...]:
     kept = pacing.kept(num_stages=len(sizes), max_epochs=max_epochs)
-    voxels = [batches[i] * patch_voxels(sizes[i]) for i in kept]
-    spans = pacing.spans(voxels, max_epochs=max_epochs)
+    spans = pacing.spans(len(kept), max_epochs=max_epochs)
     return tuple(Stage(sizes[i], batches[i], *span) for i, span in zip(kept, spans, strict=True))

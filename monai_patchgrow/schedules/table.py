@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from monai_patchgrow.schedules.arguments import format_size
 from monai_patchgrow.schedules.cost import relative_voxels
-from monai_patchgrow.schedules.pacing import Pacing
 from monai_patchgrow.schedules.stage import StagePlan, patch_voxels
 
 __all__ = ["merge_note", "stage_table"]
@@ -76,9 +75,8 @@ def merge_note(schedule: StagePlan) -> str:
 
 def _pacing_note(schedule: StagePlan) -> str:
     """What sets the stages' lengths apart from the papers'."""
-    pacing = schedule.pacing
-    share = "" if pacing.full_patch_share is None else f", full_patch_share {pacing.full_patch_share:g}"
-    return share + ("" if pacing.stage_lengths == Pacing().stage_lengths else f", stage_lengths {pacing.stage_lengths}")
+    share = schedule.pacing.full_patch_share
+    return "" if share is None else f", full_patch_share {share:g}"
 
 
 def _rows(schedule: StagePlan) -> Iterator[tuple[str, ...]]:

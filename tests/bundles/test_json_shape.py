@@ -40,9 +40,9 @@ def test_train_json_has_half_the_expressions_of_version_0_1(bundle):
     config = config_of(bundle / "configs" / "train.json")
     most = 41 if bundle.name.startswith("hippocampus") else 47
     assert len(list(expressions(config))) <= most
-    # Nine more: trust_label_voxels, smallest_patch, full_patch_share, stage_lengths, extend_to, checkpoint_minutes,
-    # deterministic, split_file, pretrained.
-    assert len(config) <= 67
+    # Eight more: trust_label_voxels, smallest_patch, full_patch_share, extend_to, checkpoint_minutes, deterministic,
+    # split_file, pretrained.
+    assert len(config) <= 66
 
 
 def test_settings_come_before_what_is_made_of_them():

@@ -66,7 +66,6 @@ WRONG = [
     ("smallest_patch", [9, 8, 8], "smallest_patch must be a multiple of total_stride on every axis, got 9 on axis 0"),
     ("smallest_patch", [8, 8], "smallest_patch must have as many axes as patch_size, got 2 (8, 8) for 3"),
     ("smallest_patch", "x", "smallest_patch must hold one integer per spatial axis"),
-    ("stage_lengths", "time", "stage_lengths must be one of epochs, voxels, got 'time'"),
     ("patch_size", [17, 16, 16], "patch_size must be a multiple of total_stride on every axis, got 17 on axis 0"),
     ("patch_size", 16, "patch_size must hold one integer per spatial axis"),
     ("patch_size", "16", "patch_size must hold one integer per spatial axis"),

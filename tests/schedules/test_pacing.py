@@ -9,29 +9,27 @@ import pytest
 from monai_patchgrow import GrowthSchedule
 from monai_patchgrow.schedules.pacing import Pacing, kept_stages
 
-VOXELS = [64, 128, 256, 512]  # per iteration, of four stages
 
-
-def lengths(voxels=VOXELS, *, max_epochs, **pacing):
-    return [length for _, length in Pacing(**pacing).spans(voxels, max_epochs=max_epochs)]
+def lengths(num_stages=4, *, max_epochs, **pacing):
+    return [length for _, length in Pacing(**pacing).spans(num_stages, max_epochs=max_epochs)]
 
 
 def test_last_stage_takes_the_remainder():
-    assert Pacing().spans(VOXELS, max_epochs=11) == ((1, 2), (3, 2), (5, 2), (7, 5))
+    assert Pacing().spans(4, max_epochs=11) == ((1, 2), (3, 2), (5, 2), (7, 5))
 
 
 def test_one_stage_takes_all_epochs():
-    assert Pacing().spans([64], max_epochs=7) == ((1, 7),)
-    assert Pacing(full_patch_share=0.2, stage_lengths="voxels").spans([64], max_epochs=7) == ((1, 7),)
+    assert Pacing().spans(1, max_epochs=7) == ((1, 7),)
+    assert Pacing(full_patch_share=0.2).spans(1, max_epochs=7) == ((1, 7),)
 
 
 def test_as_many_stages_as_epochs():
-    assert Pacing().spans(VOXELS[:3], max_epochs=3) == ((1, 1), (2, 1), (3, 1))
+    assert Pacing().spans(3, max_epochs=3) == ((1, 1), (2, 1), (3, 1))
 
 
 def test_more_stages_than_epochs_have_no_spans():
     with pytest.raises(ValueError, match="every stage needs an epoch, got 4 stages for 3 epochs"):
-        Pacing().spans(VOXELS, max_epochs=3)
+        Pacing().spans(4, max_epochs=3)
 
 
 @pytest.mark.filterwarnings("ignore:max_epochs")
@@ -56,24 +54,9 @@ def test_a_share_is_the_decimal_that_was_written():
     assert lengths(max_epochs=1000, full_patch_share=0.285)[-1] == 285
 
 
-def test_stages_by_voxels_train_on_equally_many():
-    found = lengths(max_epochs=1000, stage_lengths="voxels", full_patch_share=0.3)
-    assert found == [400, 200, 100, 300]
-    assert len({voxels * epochs for voxels, epochs in zip(VOXELS[:-1], found[:-1], strict=True)}) == 1
-
-
-def test_stages_by_voxels_leave_the_full_patch_the_papers_share():
-    assert lengths(max_epochs=1001, stage_lengths="voxels")[-1] == lengths(max_epochs=1001)[-1] == 251
-
-
-def test_every_stage_by_voxels_has_an_epoch():
-    assert min(lengths([1, 10**6, 10**9], max_epochs=9, stage_lengths="voxels")) == 1
-
-
 @pytest.mark.filterwarnings("ignore:max_epochs")  # of stages that are merged
-@pytest.mark.parametrize("stage_lengths", ["epochs", "voxels"])
 @pytest.mark.parametrize("share", [None, 0.01, 0.1, 1 / 3, 0.5, 0.999, 1])
-def test_no_epoch_is_lost_or_counted_twice(share, stage_lengths):
+def test_no_epoch_is_lost_or_counted_twice(share):
     for max_epochs in range(1, 60):
         plan = GrowthSchedule.plan(
             patch_size=[8 * 7, 8 * 2],
@@ -81,7 +64,6 @@ def test_no_epoch_is_lost_or_counted_twice(share, stage_lengths):
             batch_size=2,
             max_epochs=max_epochs,
             full_patch_share=share,
-            stage_lengths=stage_lengths,
         )
         assert plan.stages[-1].patch_size == (56, 16)
         assert min(stage.num_epochs for stage in plan.stages) >= 1
@@ -95,11 +77,6 @@ def test_a_share_that_is_none_is_refused(share):
         Pacing(full_patch_share=share)
 
 
-def test_unknown_lengths_are_refused():
-    with pytest.raises(ValueError, match="stage_lengths must be one of epochs, voxels, got 'time'"):
-        Pacing(stage_lengths="time")
-
-
 def test_a_share_that_leaves_too_few_epochs_merges_stages_and_says_so():
     with pytest.warns(UserWarning) as warnings:
         plan = GrowthSchedule.plan(patch_size=[40], total_stride=[8], batch_size=1, max_epochs=10, full_patch_share=0.8)
@@ -111,10 +88,8 @@ def test_a_share_that_leaves_too_few_epochs_merges_stages_and_says_so():
 
 
 def test_a_plan_says_how_it_is_paced():
-    plan = GrowthSchedule.plan(
-        patch_size=[16], total_stride=[8], batch_size=4, max_epochs=5, full_patch_share=0.4, stage_lengths="voxels"
-    )
-    assert str(plan).splitlines()[0].endswith("5 epochs, full_patch_share 0.4, stage_lengths voxels")
+    plan = GrowthSchedule.plan(patch_size=[16], total_stride=[8], batch_size=4, max_epochs=5, full_patch_share=0.4)
+    assert str(plan).splitlines()[0].endswith("5 epochs, full_patch_share 0.4")
 
 
 @pytest.mark.parametrize(
