@@ -17,8 +17,8 @@ __all__ = ["quickstart"]
 _ITERATIONS_PER_EPOCH = 20
 _VALIDATIONS = 6
 _ON_REAL_DATA = (
-    "on real data (MSD Task04): constant 0.580, efficiency 0.835 in the same 230 s, 0.849 and 0.858 in 460 s; for as "
-    "many iterations, in half of the time, efficiency ends 0.014 lower: docs/explanation/time-and-dice.md"
+    "on real data (MSD Task04): constant 0.580, efficiency 0.837 in the same 230 s, 0.851 and 0.859 in 460 s; for as "
+    "many iterations, in half of the time, efficiency ends 0.015 lower: docs/explanation/time-and-dice.md"
 )
 
 
