@@ -107,14 +107,20 @@ def kept_stages(*, num_stages: int, max_epochs: int) -> tuple[int, ...]:
     last, gaps = num_stages - 1, max_epochs - 1
     if gaps == 0:
         return (last,)
-    # Rounds half up in integers: round() takes halves to even, which would space the stages unevenly.
-    return tuple((2 * i * last + gaps) // (2 * gaps) for i in range(max_epochs))
+    return _evenly_spaced(last, gaps=gaps)
 
 
 def _share_out(epochs: int, parts: int) -> tuple[int, ...]:
-    """Share epochs out evenly, at least one each; what is rounded off is never lost."""
-    ends = [0, *((2 * epochs * number + parts) // (2 * parts) for number in range(1, parts + 1))]  # half up
-    return tuple(later - earlier for earlier, later in pairwise(ends))
+    """Share epochs out evenly among no more parts than epochs, at least one each; what is rounded off is never lost."""
+    if parts == 0:
+        return ()
+    return tuple(later - earlier for earlier, later in pairwise(_evenly_spaced(epochs, gaps=parts)))
+
+
+def _evenly_spaced(last: int, *, gaps: int) -> tuple[int, ...]:
+    """The integers from 0 to `last` that lie nearest to equal gaps, at least one of these."""
+    # Rounds half up in integers: round() takes halves to even, which would space them unevenly.
+    return tuple((2 * number * last + gaps) // (2 * gaps) for number in range(gaps + 1))
 
 
 def _parse_share(value: Any) -> None:
