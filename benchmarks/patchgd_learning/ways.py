@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from growing_images import DIGITS_FIRST, SUMS_ALONE, Stage
+from growing_images import DIGITS_FIRST, PAPERS_DIGITS, SUMS_ALONE, Stage
 from torch import Tensor, nn
 
 from monai_patchgrow.data.tiles.constant import merge_constant_patches
@@ -20,7 +20,7 @@ from monai_patchgrow.losses import RegressionLoss
 from monai_patchgrow.networks import PlainCNN, classification_head
 from monai_patchgrow.schedules.patch_grid import PatchGrid
 
-__all__ = ["WAYS", "Network", "SavedBytes", "Way", "predict", "take_pass"]
+__all__ = ["GROUPS", "PATCHGD", "WAYS", "Network", "SavedBytes", "Way", "predict", "take_pass"]
 
 PATCH, STRIDE, SHARE = 96, 64, 16
 SHRINK = int(SHARE**0.5)
@@ -40,6 +40,7 @@ class Way:
     accumulation: inner steps per step of the optimiser; None: all, the exact variant where the head allows it.
     head: of the latent grid.
     stages: of the images.
+    levels: of an image that are shown beside each other, each of half the size of the one before.
     patch, stride: pixels per axis. What two patches share is the encoder's overlap, 32: the sum over patches is that of
         one convolution over the image, whatever the patch, but for a factor and the image's border.
     """
@@ -50,27 +51,38 @@ class Way:
     accumulation: int | None = None
     head: str = "sum"
     stages: Sequence[Stage] = DIGITS_FIRST
+    levels: int = 1
     patch: int = PATCH
     stride: int = STRIDE
 
 
-WAYS: MappingProxyType[str, Way] = MappingProxyType(
+GROUPS: MappingProxyType[str, dict[str, Way]] = MappingProxyType(
     {
-        PATCHGD: Way(),
-        DESCENT: Way(DESCENT),
-        SHRUNK: Way(SHRUNK),
-        "4 chunks": Way(chunks=4),
-        "64 chunks": Way(chunks=64),
-        "4 of 16 chunks with gradient": Way(inner_steps=4),
-        "1 of 16 chunks with gradient": Way(inner_steps=1),
-        "a step every 4 chunks, stale Z": Way(accumulation=4),
-        "a step every chunk, stale Z": Way(accumulation=1),
-        "head mean": Way(head="mean"),
-        "head attention": Way(head="attention"),
-        "head conv_pooled": Way(head="conv_pooled"),
-        "patches of 64 px": Way(patch=64, stride=32),
-        "sums from the start": Way(stages=SUMS_ALONE),
+        "compared": {PATCHGD: Way(), DESCENT: Way(DESCENT), SHRUNK: Way(SHRUNK)},
+        "options": {
+            "4 chunks": Way(chunks=4),
+            "64 chunks": Way(chunks=64),
+            "4 of 16 chunks with gradient": Way(inner_steps=4),
+            "1 of 16 chunks with gradient": Way(inner_steps=1),
+            "a step every 4 chunks, stale Z": Way(accumulation=4),
+            "a step every chunk, stale Z": Way(accumulation=1),
+            "head mean": Way(head="mean"),
+            "head attention": Way(head="attention"),
+            "head conv_pooled": Way(head="conv_pooled"),
+            "patches of 64 px": Way(patch=64, stride=32),
+            "sums from the start": Way(stages=SUMS_ALONE),
+        },
+        "range": {
+            "14 to 252 px": Way(stages=PAPERS_DIGITS, levels=4),
+            "14 to 252 px, one level": Way(stages=PAPERS_DIGITS),
+            "14 to 252 px, shrunk image": Way(SHRUNK, stages=PAPERS_DIGITS),
+        },
     }
+)
+"""The ways by question: beside gradient descent, by PatchGD's options, on the paper's range of digits."""
+
+WAYS: MappingProxyType[str, Way] = MappingProxyType(
+    {name: way for group in GROUPS.values() for name, way in group.items()}
 )
 
 
