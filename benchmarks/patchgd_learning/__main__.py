@@ -119,8 +119,8 @@ def report() -> None:
         script="benchmarks/patchgd_learning",
         record={"batch": BATCH, "runs": runs},
         lines=[
-            f"Batches of {BATCH} new images, {VALIDATION_IMAGES} validation images with other digits. The sum is learnt "
-            f"as a number; without looking {1 / SUMS:.1%}, error 7.0.",
+            f"Batches of {BATCH} new images, {VALIDATION_IMAGES} validation images with other digits. The sum is "
+            f"learnt as a number; without looking {1 / SUMS:.1%}, error 7.0.",
             *page_lines(runs),
         ],
     )
