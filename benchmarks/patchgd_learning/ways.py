@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -22,10 +24,12 @@ from monai_patchgrow.schedules.patch_grid import PatchGrid
 
 __all__ = ["GROUPS", "PATCHGD", "WAYS", "Network", "SavedBytes", "Way", "predict", "take_pass"]
 
-PATCH, STRIDE, SHARE = 96, 64, 16
+BUNDLE = Path(__file__).parents[2] / "bundles" / "ultramnist_classification_patchgd"
+SETTINGS = json.loads((BUNDLE / "configs" / "small_digits.json").read_text())
+PATCH, STRIDE, SHARE = SETTINGS["patch_size"][0], SETTINGS["stride"][0], 16
 SHRINK = int(SHARE**0.5)
-CHANNELS, KERNELS, STRIDES = (16, 32, 64, 64, 64, 64), (6, 4, 3, 3, 3, 1), (2, 2, 1, 1, 1, 1)
-FEATURES = 64
+FEATURES = SETTINGS["latent_dim"]
+ENCODER_KEYS = ("channels", "kernel_sizes", "strides", "padded", "gated")
 LARGEST_NORM = 1.0
 PATCHGD, DESCENT, SHRUNK = "PatchGD", "gradient descent", "shrunk image"
 
@@ -95,10 +99,8 @@ class Network:
 
     @classmethod
     def make(cls, head: str) -> Network:
-        """The same encoder for all ways."""
-        encoder = PlainCNN(
-            1, FEATURES, channels=CHANNELS, kernel_sizes=KERNELS, strides=STRIDES, padded=False, gated=True
-        )
+        """The same encoder for all ways, that of the bundle's small digits."""
+        encoder = PlainCNN(1, FEATURES, **{key: SETTINGS["backbone_options"][key] for key in ENCODER_KEYS})
         options: dict[str, Any] = {"dropout": 0, "channels": FEATURES} if head == "conv_pooled" else {}
         return cls(encoder, classification_head(head, latent_dim=FEATURES, num_outputs=1, **options))
 
@@ -206,5 +208,5 @@ def predict(way: Way, network: Network, batch: Tensor) -> Tensor:
 
 
 def ink(pixels: Tensor) -> Tensor:
-    """Bytes to 0..2, since most of an image is 0."""
-    return pixels.float().div_(127.5)
+    """Bytes to 0..2, as the bundle's `std` makes them, since most of an image is 0."""
+    return pixels.float().div_(255 * SETTINGS["backbone_options"]["std"])
