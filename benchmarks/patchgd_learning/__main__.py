@@ -18,7 +18,7 @@ The ways of `range` have digits of 14 to 252 px, as the paper has. The first of 
 beside it, so that any digit is in one of them about as large as the smallest.
 
 Each run writes one JSON to benchmarks/results/patchgd_learning, and one that is there isn't repeated: several calls may
-run beside each other. `report` writes a dated JSON and Markdown to benchmarks/results.
+run beside each other. `report` writes a dated JSON, Markdown and picture to benchmarks/results.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from growing_images import draw_images, load
-from report import page_lines
+from report import draw, page_lines
 from results_file import RESULTS, hardware, write_results
 from ways import GROUPS, WAYS, Network, SavedBytes, Way, predict, take_pass
 
@@ -111,7 +111,7 @@ def validate(way: Way, network: Network, images: UltraMNIST) -> dict[str, float]
 
 
 def report() -> None:
-    """Write what the runs that there are reached."""
+    """Write what the runs that there are reached: a page, its record, and a picture."""
     runs = [json.loads(path.read_text()) for path in sorted(_results().glob("*.json"))]
     page = write_results(
         "patchgd_learning",
@@ -124,6 +124,7 @@ def report() -> None:
             *page_lines(runs),
         ],
     )
+    draw(runs, page.with_suffix(".png"))
     print(page.read_text())
 
 

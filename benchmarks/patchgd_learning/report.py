@@ -1,16 +1,19 @@
-"""What the runs reached, as tables."""
+"""What the runs reached, as tables and a picture."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from growing_images import DIGIT_PIXELS, SIZE
 from results_file import table
 from ways import GROUPS, PATCH, PATCHGD, SHARE, SHRINK, STRIDE
 
-__all__ = ["page_lines"]
+from monai_patchgrow.tools.compare.figure import new_figure, save_png
+
+__all__ = ["draw", "page_lines"]
 
 _Run = Mapping[str, Any]
 _HEADER = ("passes", "way", "accuracy", "each seed", "mean error", "CPU minutes", "MiB")
@@ -46,6 +49,26 @@ def page_lines(runs: Sequence[_Run]) -> list[str]:
             title, text = _ABOUT[group]
             lines += ["", f"## {title}", "", text, "", *table(_HEADER, rows)]
     return lines
+
+
+def draw(runs: Sequence[_Run], path: Path) -> Path:
+    """Draw accuracy over the processor's minutes: a point at the end of each run, a line on the way there."""
+    figure = new_figure(10, 4.2)
+    panels = figure.subplots(1, 2)
+    for axes, group in zip(panels, ("compared", "range"), strict=True):
+        for number, way in enumerate(GROUPS[group]):
+            own = [run for run in runs if run["way"] == way]
+            for run in own:
+                minutes = [mark["cpu_s"] / 60 for mark in run["marks"]]
+                accuracy = [mark["accuracy"] for mark in run["marks"]]
+                axes.plot(minutes, accuracy, lw=0.8, alpha=0.5, color=f"C{number}")
+                label = f"{way}, {round(run['saved_mib'])} MiB" if run is own[0] else None
+                axes.plot(minutes[-1:], accuracy[-1:], "o", ms=5, color=f"C{number}", label=label)
+        axes.set(xlabel="minutes of one CPU core", ylabel="accuracy, validation", ylim=(0, None))
+        axes.set_title(_ABOUT[group][0], fontsize=10)
+        axes.grid(alpha=0.3)
+        axes.legend(loc="upper left", fontsize=8)
+    return save_png(figure, path)
 
 
 def _figures(runs: Sequence[_Run]) -> list[str]:
