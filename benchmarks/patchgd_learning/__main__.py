@@ -89,7 +89,16 @@ def _train_one(way: Way, *, seed: int, passes: int, folder: str) -> dict[str, An
             batch, target = load(images, range(at, at + BATCH), way.levels)
             saved = SavedBytes()
             started = time.process_time()
-            take_pass(way, network, optimizer, batch, target, draw=(seed, number), saved=saved)
+            take_pass(
+                way,
+                network,
+                optimizer,
+                batch,
+                target,
+                draw=(seed, number),
+                patch=way.patch(number / passes),
+                saved=saved,
+            )
             schedule.step()
             seconds += time.process_time() - started
             if number % max(1, passes // MARKS) == 0 or number == passes:
@@ -105,7 +114,7 @@ def validate(way: Way, network: Network, images: UltraMNIST) -> dict[str, float]
     errors = []
     for first in range(0, len(images), 28):
         batch, target = load(images, range(first, min(first + 28, len(images))), way.levels)
-        errors.append(regression_grades(predict(way, network, batch), SUMS) - target)
+        errors.append(regression_grades(predict(way, network, batch, way.patch()), SUMS) - target)
     error = torch.cat(errors).float()
     return {"accuracy": (error == 0).float().mean().item(), "error": error.abs().mean().item()}
 

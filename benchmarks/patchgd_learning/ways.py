@@ -27,6 +27,7 @@ __all__ = ["GROUPS", "PATCHGD", "WAYS", "Network", "SavedBytes", "Way", "predict
 BUNDLE = Path(__file__).parents[2] / "bundles" / "ultramnist_classification_patchgd"
 SETTINGS = json.loads((BUNDLE / "configs" / "small_digits.json").read_text())
 PATCH, STRIDE, SHARE = SETTINGS["patch_size"][0], SETTINGS["stride"][0], 16
+OVERLAP = PATCH - STRIDE
 SHRINK = int(SHARE**0.5)
 FEATURES = SETTINGS["latent_dim"]
 ENCODER_KEYS = ("channels", "kernel_sizes", "strides", "padded", "gated")
@@ -45,8 +46,9 @@ class Way:
     head: of the latent grid.
     stages: of the images.
     levels: of an image that are shown beside each other, each of half the size of the one before.
-    patch, stride: pixels per axis. What two patches share is the encoder's overlap, 32: the sum over patches is that of
-        one convolution over the image, whatever the patch, but for a factor and the image's border.
+    patches: up to which share of the passes patches have how many pixels per axis. What two neighbours share is the
+        encoder's overlap: the sum over patches is that of one convolution over the image, whatever the patch, but for a
+        factor and the image's border.
     """
 
     kind: str = PATCHGD
@@ -56,8 +58,11 @@ class Way:
     head: str = "sum"
     stages: Sequence[Stage] = DIGITS_FIRST
     levels: int = 1
-    patch: int = PATCH
-    stride: int = STRIDE
+    patches: Sequence[tuple[float, int]] = ((1.0, PATCH),)
+
+    def patch(self, share: float = 1.0) -> int:
+        """Pixels per axis of a patch after that share of the passes."""
+        return next(patch for until, patch in self.patches if share <= until)
 
 
 GROUPS: MappingProxyType[str, dict[str, Way]] = MappingProxyType(
@@ -73,7 +78,7 @@ GROUPS: MappingProxyType[str, dict[str, Way]] = MappingProxyType(
             "head mean": Way(head="mean"),
             "head attention": Way(head="attention"),
             "head conv_pooled": Way(head="conv_pooled"),
-            "patches of 64 px": Way(patch=64, stride=32),
+            "patches grow, 64 to 96 px": Way(patches=((0.5, 64), (1.0, PATCH))),
             "sums from the start": Way(stages=SUMS_ALONE),
         },
         "range": {
@@ -154,6 +159,7 @@ def take_pass(
     target: Tensor,
     *,
     draw: tuple[int, int],
+    patch: int,
     saved: SavedBytes,
 ) -> None:
     """Train on a batch once; `draw` is the seed and the number of the pass, by which chunks are drawn."""
@@ -161,11 +167,11 @@ def take_pass(
     optimizer.zero_grad()
     if way.kind != PATCHGD:
         with saved.counted():
-            loss(predict(way, network, batch), target).backward()
+            loss(predict(way, network, batch, patch), target).backward()
         network.step(optimizer)
         return
-    patch, stride = (way.patch, way.patch), (way.stride, way.stride)
-    cells = PatchGrid(batch.shape[2:], patch, stride).num_cells
+    size, stride = (patch, patch), (patch - OVERLAP, patch - OVERLAP)
+    cells = PatchGrid(batch.shape[2:], size, stride).num_cells
     count = min(way.chunks, cells)
     steps = None if way.inner_steps is None else min(way.inner_steps, count)
     sampling = Sampling(1 / count, steps, way.accumulation)
@@ -180,7 +186,7 @@ def take_pass(
             images=batch,
             normalise=ink,
             target=target,
-            patch_size=patch,
+            patch_size=size,
             stride=stride,
             fill_chunks=chunks.fill,
             inner_chunks=chunks.inner,
@@ -192,9 +198,9 @@ def take_pass(
         )
 
 
-def predict(way: Way, network: Network, batch: Tensor) -> Tensor:
+def predict(way: Way, network: Network, batch: Tensor, patch: int) -> Tensor:
     """The network's output ``(B, 1)``, all patches at once; the shrunk image is one patch."""
-    images, patch, step = ink(batch), way.patch, way.stride
+    images, step = ink(batch), patch - OVERLAP
     if way.kind == SHRUNK:
         size = images.shape[2] // SHRINK
         images = nn.functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
