@@ -8,11 +8,12 @@
 
 Images of 512 px with small digits, drawn from real MNIST (`data`, or the folder mnist in PATCHGROW_DATA); no drawing is
 in both training and validation. "PatchGD" has 1/16 of an image's patches in memory with gradient at a time, "gradient
-descent" all of them; "shrunk image" is the image at 1/16 of its area, so that the encoder takes as much memory on the
-whole of it as on a chunk of PatchGD. All see the same images in the same order, from the same initial weights; a batch
-is one pass, and where nothing else is said one step of Adam. Single digits come first, then sums; the shrunk image
-shrinks each of them. Patches without ink are encoded once for all of their kind, which is exact. The sum is learnt as a
-number. Memory is what autograd keeps for the backward pass, at most at a time, over the last pass.
+descent" all of them; they take the same step but for rounding, so what differs is time and memory, and accuracy by
+chance alone. "Shrunk image" is the image at 1/16 of its area, all of it in memory, seen by the same encoder, whose
+kernels suit digits at full size. All see the same images in the same order, from the same initial weights; a batch is
+one pass, and where nothing else is said one step of Adam. Single digits come first, then sums. Patches without ink are
+encoded once for all of their kind, which is exact. The sum is learnt as a number. Memory is what autograd keeps for the
+backward pass, at most at a time, over the last pass.
 
 The ways of `range` have digits of 14 to 252 px, as the paper has. The first of them shows an image's coarser levels
 beside it, so that any digit is in one of them about as large as the smallest.
@@ -56,10 +57,13 @@ def train(
     passes: int = 7000,
     data: str | None = None,
 ) -> None:
-    """Train every way, by name or those of a group, with every seed, as far as no earlier call has."""
+    """Train ways, a list of their names or the name of a group, with every seed, as far as no earlier call has."""
+    names = list(GROUPS.get(ways, [ways])) if isinstance(ways, str) else list(ways)
+    if unknown := [name for name in names if name not in WAYS]:
+        sys.exit(f"no way is called {unknown[0]!r}; there are {'; '.join(WAYS)}, and the groups {'; '.join(GROUPS)}")
     folder = data or os.path.join(os.environ.get("PATCHGROW_DATA", ""), "mnist")
     for seed in seeds:
-        for name in GROUPS[ways] if isinstance(ways, str) else ways:
+        for name in names:
             path = _results() / f"{name.replace(' ', '_').replace(',', '')}_{passes}_seed{seed}.json"
             if not path.exists():
                 run = _train_one(WAYS[name], seed=seed, passes=passes, folder=folder)
@@ -112,9 +116,11 @@ def _train_one(way: Way, *, seed: int, passes: int, folder: str) -> dict[str, An
 def validate(way: Way, network: Network, images: UltraMNIST) -> dict[str, float]:
     """Share of the images whose sum is met, and the mean absolute error of the sum."""
     errors = []
+    network.switch(training=False)
     for first in range(0, len(images), 28):
         batch, target = load(images, range(first, min(first + 28, len(images))), way.levels)
         errors.append(regression_grades(predict(way, network, batch, way.patch()), SUMS) - target)
+    network.switch(training=True)
     error = torch.cat(errors).float()
     return {"accuracy": (error == 0).float().mean().item(), "error": error.abs().mean().item()}
 

@@ -16,7 +16,7 @@ __all__ = ["DIGITS_FIRST", "DIGIT_PIXELS", "PAPERS_DIGITS", "SIZE", "SUMS_ALONE"
 
 SIZE = 512
 DIGIT_PIXELS = (16, 24)
-GAP = 32  # pixels between levels: what the encoder's positions see beside their own four
+GAP = 32  # pixels between levels: no position of the encoder sees more than a border of both
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from growing_images import DIGIT_PIXELS, SIZE
 from results_file import table
-from ways import GROUPS, PATCH, PATCHGD, SHARE, SHRINK, STRIDE
+from ways import GROUPS, PATCH, PATCHGD, SHARE, SHRUNK_SIZE, STRIDE
 
 from monai_patchgrow.tools.compare.figure import new_figure, save_png
 
@@ -21,10 +21,15 @@ _ABOUT = {
     "compared": (
         "Beside gradient descent",
         f"Images of {SIZE} px with 3 to 5 digits of {DIGIT_PIXELS[0]} to {DIGIT_PIXELS[1]} px from real MNIST. Patches "
-        f"of {PATCH} px, {STRIDE} px apart, in {SHARE} chunks; the shrunk image has {SIZE // SHRINK} px. Memory: what "
-        "autograd keeps at most at a time.",
+        f"of {PATCH} px, {STRIDE} px apart, in {SHARE} chunks; the shrunk image has {SHRUNK_SIZE} px. PatchGD and "
+        "gradient descent take the same steps but for rounding. Memory: what autograd keeps at most at a time.",
     ),
-    "options": ("By its options", "Each differs from PatchGD in what its name says."),
+    "options": (
+        "By its options",
+        "Each differs from PatchGD in what its name says. The optimiser steps more often with a stale Z, and there the "
+        "encoder's gradient is divided by the chunks of a step, as the authors' is. Chunks are those of an image of "
+        f"{SIZE} px; single digits, in the first half of the passes, are one chunk.",
+    ),
     "range": (
         "The paper's range of digits",
         f"Digits of 14 to 252 px in images of {SIZE} px; the first way has three coarser levels of an image beside it.",
@@ -33,31 +38,28 @@ _ABOUT = {
 
 
 def page_lines(runs: Sequence[_Run]) -> list[str]:
-    """A section with a table for each group of ways; PatchGD with as many passes stands above its options."""
+    """A section with a table for each group of ways that has been run."""
     lines: list[str] = []
-    for group, ways in GROUPS.items():
-        own = [run for run in runs if run["way"] in ways]
-        passes = sorted({run["passes"] for run in own}, reverse=True)
-        names = [PATCHGD, *ways] if group == "options" else list(ways)
+    for group, own in _by_group(runs).items():
         rows = [
             [count, name, *_figures(found)]
-            for count in passes
-            for name in names
-            if (found := [run for run in runs if (run["way"], run["passes"]) == (name, count)])
+            for count in sorted({run["passes"] for run in own}, reverse=True)
+            for name in GROUPS[group]
+            if (found := [run for run in own if (run["way"], run["passes"]) == (name, count)])
         ]
-        if rows:
-            title, text = _ABOUT[group]
-            lines += ["", f"## {title}", "", text, "", *table(_HEADER, rows)]
+        title, text = _ABOUT[group]
+        lines += ["", f"## {title}", "", text, "", *table(_HEADER, rows)]
     return lines
 
 
 def draw(runs: Sequence[_Run], path: Path) -> Path:
     """Draw accuracy over the processor's minutes: a point at the end of each run, a line on the way there."""
-    figure = new_figure(10, 4.2)
-    panels = figure.subplots(1, 2)
-    for axes, group in zip(panels, ("compared", "range"), strict=True):
+    groups = _by_group(runs)
+    shown = [group for group in ("compared", "range") if group in groups]
+    figure = new_figure(5 * len(shown), 4.2)
+    for axes, group in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
         for number, way in enumerate(GROUPS[group]):
-            own = [run for run in runs if run["way"] == way]
+            own = [run for run in groups[group] if run["way"] == way]
             for run in own:
                 minutes = [mark["cpu_s"] / 60 for mark in run["marks"]]
                 accuracy = [mark["accuracy"] for mark in run["marks"]]
@@ -69,6 +71,20 @@ def draw(runs: Sequence[_Run], path: Path) -> Path:
         axes.grid(alpha=0.3)
         axes.legend(loc="upper left", fontsize=8)
     return save_png(figure, path)
+
+
+def _by_group(runs: Sequence[_Run]) -> dict[str, list[_Run]]:
+    """The runs of each group that has some; PatchGD with as many passes as its options stands with them."""
+    options = {run["passes"] for run in runs if run["way"] in GROUPS["options"] and run["way"] != PATCHGD}
+    groups = {
+        group: [
+            run
+            for run in runs
+            if run["way"] in ways and (run["way"] != PATCHGD or (run["passes"] in options) == (group == "options"))
+        ]
+        for group, ways in GROUPS.items()
+    }
+    return {group: own for group, own in groups.items() if own}
 
 
 def _figures(runs: Sequence[_Run]) -> list[str]:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from growing_images import DIGITS_FIRST, PAPERS_DIGITS, SUMS_ALONE, Stage
+from growing_images import DIGITS_FIRST, PAPERS_DIGITS, SIZE, SUMS_ALONE, Stage
 from torch import Tensor, nn
 
 from monai_patchgrow.data.tiles.constant import merge_constant_patches
@@ -29,6 +29,7 @@ SETTINGS = json.loads((BUNDLE / "configs" / "small_digits.json").read_text())
 PATCH, STRIDE, SHARE = SETTINGS["patch_size"][0], SETTINGS["stride"][0], 16
 OVERLAP = PATCH - STRIDE
 SHRINK = int(SHARE**0.5)
+SHRUNK_SIZE = SIZE // SHRINK
 FEATURES = SETTINGS["latent_dim"]
 ENCODER_KEYS = ("channels", "kernel_sizes", "strides", "padded", "gated")
 LARGEST_NORM = 1.0
@@ -42,7 +43,7 @@ class Way:
     kind: PatchGD, gradient descent, or gradient descent on the shrunk image.
     chunks: of an image, PatchGD's; one of them has its patches in memory with gradient at a time.
     inner_steps: chunks that are encoded with gradient; None: all.
-    accumulation: inner steps per step of the optimiser; None: all, the exact variant where the head allows it.
+    accumulation: inner steps per step of the optimiser; None: all, the exact variant.
     head: of the latent grid.
     stages: of the images.
     levels: of an image that are shown beside each other, each of half the size of the one before.
@@ -69,6 +70,7 @@ GROUPS: MappingProxyType[str, dict[str, Way]] = MappingProxyType(
     {
         "compared": {PATCHGD: Way(), DESCENT: Way(DESCENT), SHRUNK: Way(SHRUNK)},
         "options": {
+            PATCHGD: Way(),
             "4 chunks": Way(chunks=4),
             "64 chunks": Way(chunks=64),
             "4 of 16 chunks with gradient": Way(inner_steps=4),
@@ -78,7 +80,7 @@ GROUPS: MappingProxyType[str, dict[str, Way]] = MappingProxyType(
             "head mean": Way(head="mean"),
             "head attention": Way(head="attention"),
             "head conv_pooled": Way(head="conv_pooled"),
-            "patches grow, 64 to 96 px": Way(patches=((0.5, 64), (1.0, PATCH))),
+            "patches grow, 64 to 96 px": Way(patches=((0.825, 64), (1.0, PATCH))),
             "sums from the start": Way(stages=SUMS_ALONE),
         },
         "range": {
@@ -108,6 +110,11 @@ class Network:
         encoder = PlainCNN(1, FEATURES, **{key: SETTINGS["backbone_options"][key] for key in ENCODER_KEYS})
         options: dict[str, Any] = {"dropout": 0, "channels": FEATURES} if head == "conv_pooled" else {}
         return cls(encoder, classification_head(head, latent_dim=FEATURES, num_outputs=1, **options))
+
+    def switch(self, *, training: bool) -> None:
+        """Set the mode of encoder and head."""
+        self.encoder.train(training)
+        self.head.train(training)
 
     def parameters(self) -> list[nn.Parameter]:
         """All of them."""
@@ -177,7 +184,6 @@ def take_pass(
     sampling = Sampling(1 / count, steps, way.accumulation)
     seed, number = draw
     chunks = sampling.draw(range(cells), seed=seed, epoch=1, iteration=number, from_fill=True)
-    is_one_group = sampling.is_one_group(cells)
     with saved.counted():
         patchgd_pass(
             encoder=network.encoder,
@@ -191,7 +197,7 @@ def take_pass(
             fill_chunks=chunks.fill,
             inner_chunks=chunks.inner,
             accumulation=way.accumulation or len(chunks.inner),
-            true_gradient=is_one_group and way.head != "conv_pooled",
+            true_gradient=sampling.is_one_group(cells),
             skip_background=True,
             on_event=saved.follow,
             step=lambda: network.step(optimizer),
@@ -199,12 +205,17 @@ def take_pass(
 
 
 def predict(way: Way, network: Network, batch: Tensor, patch: int) -> Tensor:
-    """The network's output ``(B, 1)``, all patches at once; the shrunk image is one patch."""
+    """The network's output ``(B, 1)``, all patches at once.
+
+    The shrunk image is one patch; a smaller one is in the middle of it, so that the encoder's scale stays.
+    """
     images, step = ink(batch), patch - OVERLAP
     if way.kind == SHRUNK:
         size = images.shape[2] // SHRINK
         images = nn.functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
-        patch = step = max(size, PATCH)
+        before = (SHRUNK_SIZE - size) // 2
+        images = nn.functional.pad(images, (before, SHRUNK_SIZE - size - before) * 2)
+        patch = step = SHRUNK_SIZE
     grid = PatchGrid(images.shape[2:], (patch, patch), (step, step))
     short = [step * (cells - 1) + patch - size for cells, size in zip(grid.shape, images.shape[2:], strict=True)]
     images = nn.functional.pad(images, (0, short[1], 0, short[0]))
