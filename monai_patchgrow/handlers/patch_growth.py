@@ -17,6 +17,7 @@ from monai_patchgrow.handlers.redraw import prepare_redraw, redrawn
 from monai_patchgrow.handlers.reproducibility import seed_of
 from monai_patchgrow.handlers.stage_batch import check_patches, keep_patches
 from monai_patchgrow.schedules import GrowthSchedule, Stage
+from monai_patchgrow.schedules.arguments import format_size
 from monai_patchgrow.schedules.sample import SamplePlan
 from monai_patchgrow.state import PatchCount, PatchSize
 from monai_patchgrow.transforms.sized import refuse_cached_patch_size, share_patch_size
@@ -165,6 +166,12 @@ class PatchGrowth:
                 "the trainer stops after epoch %s, before the full patch, which starts at epoch %s: plan with the "
                 "trainer's max_epochs",
                 *(engine.state.max_epochs, self.schedule.stages[-1].first_epoch),
+            )
+        if self.schedule.has_one_size and self.schedule.curriculum != "constant":
+            _logger.warning(
+                "the patch does not grow by %s: none smaller than the full %s is allowed with a total stride of %s",
+                self.schedule.curriculum,
+                *(format_size(self.schedule.patch_size), format_size(self.schedule.total_stride)),
             )
 
     def _lead_loader(self, engine: Engine) -> None:

@@ -84,6 +84,11 @@ class StagePlan:
         """Whether stages were left out because there are more of them than epochs."""
         return len(self.stages) < self.planned_stages
 
+    @property
+    def has_one_size(self) -> bool:
+        """Whether all patches are full ones, however many epochs there are."""
+        return len(self.candidates) == 1 and not self.is_merged
+
 
 def patch_voxels(patch_size: Sequence[int]) -> int:
     """Return the voxels of one patch.

@@ -26,10 +26,10 @@ FULL = (16, 16)
 KEYS = ["image", "label"]
 
 
-def make_schedule(curriculum="efficiency", *, batch_size=2, max_epochs=3):
+def make_schedule(curriculum="efficiency", *, batch_size=2, max_epochs=3, total_stride=(8, 8)):
     """Stages 8x8, 16x8, 16x16 (`random`: 16x8, 16x16)."""
     return GrowthSchedule.plan(
-        patch_size=FULL, total_stride=(8, 8), batch_size=batch_size, max_epochs=max_epochs, curriculum=curriculum
+        patch_size=FULL, total_stride=total_stride, batch_size=batch_size, max_epochs=max_epochs, curriculum=curriculum
     )
 
 
@@ -308,6 +308,24 @@ def test_fewer_epochs_than_planned_are_run():
     PatchGrowth(make_schedule(), PatchSize(FULL)).attach(engine)
     engine.run([0], max_epochs=2)
     assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("curriculum", ["efficiency", "pgps", "performance", "random"])
+def test_a_patch_that_cannot_grow_is_told(curriculum, caplog):
+    engine, seen = recorder(lambda engine, batch: engine.state.patch_size)
+    PatchGrowth(make_schedule(curriculum, total_stride=FULL), PatchSize(FULL)).attach(engine)
+    engine.run([0], max_epochs=3)
+    assert seen == [FULL] * 3
+    reason = "none smaller than the full 16x16 is allowed with a total stride of 16x16"
+    assert caplog.messages == [f"the patch does not grow by {curriculum}: {reason}"]
+
+
+@pytest.mark.parametrize(("curriculum", "stride"), [("constant", FULL), ("constant", (8, 8)), ("efficiency", (8, 8))])
+def test_a_patch_that_grows_or_need_not_is_not(curriculum, stride, caplog):
+    engine, seen = recorder(lambda engine, batch: engine.state.patch_size)
+    PatchGrowth(make_schedule(curriculum, total_stride=stride), PatchSize(FULL)).attach(engine)
+    engine.run([0], max_epochs=3)
+    assert (seen[-1], caplog.messages) == (FULL, [])
 
 
 def test_several_patches_per_volume_without_a_count_are_refused():
