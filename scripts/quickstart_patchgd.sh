@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up the project, then learns the grades of phantom slides by PatchGD, and on slides shrunk to the same memory.
+# Sets up the project, then learns the grades of phantom slides by PatchGD, and on slides shrunk to take no more memory.
 #
 #   bash scripts/quickstart_patchgd.sh [--epochs N] [--seed N] [--output_dir DIR]
 
