@@ -69,7 +69,7 @@ def draw(runs: Sequence[_Run], path: Path) -> Path:
         axes.set(xlabel="minutes of one CPU core", ylabel="accuracy, validation", ylim=(0, None))
         axes.set_title(_ABOUT[group][0], fontsize=10)
         axes.grid(alpha=0.3)
-        axes.legend(loc="upper left", fontsize=8)
+        axes.legend(loc="lower right", fontsize=8)
     return save_png(figure, path)
 
 
