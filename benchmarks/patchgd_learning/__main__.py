@@ -3,7 +3,7 @@
     bash scripts/setup.sh plot && . scripts/environment.sh
     .venv/bin/python benchmarks/patchgd_learning train
     .venv/bin/python benchmarks/patchgd_learning train --ways options --seeds '[0]' --passes 2100
-    .venv/bin/python benchmarks/patchgd_learning train --ways range --seeds '[0]' --passes 5000
+    .venv/bin/python benchmarks/patchgd_learning train --ways range --seeds '[0]' --passes 4000
     .venv/bin/python benchmarks/patchgd_learning report
 
 Images of 512 px with small digits, drawn from real MNIST (`data`, or the folder mnist in PATCHGROW_DATA); no drawing is

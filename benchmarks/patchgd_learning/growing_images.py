@@ -12,7 +12,17 @@ from torch.nn.functional import interpolate
 
 from monai_patchgrow.data import UltraMNIST, read_digits
 
-__all__ = ["DIGITS_FIRST", "DIGIT_PIXELS", "PAPERS_DIGITS", "SIZE", "SUMS_ALONE", "Stage", "draw_images", "load"]
+__all__ = [
+    "DIGITS_FIRST",
+    "DIGIT_PIXELS",
+    "PAPERS_DIGITS",
+    "SIZE",
+    "SUMS_ALONE",
+    "Stage",
+    "draw_images",
+    "load",
+    "shrink",
+]
 
 SIZE = 512
 DIGIT_PIXELS = (16, 24)
@@ -70,7 +80,11 @@ def beside_its_levels(images: Tensor, levels: int) -> Tensor:
     mosaic[:, :, :size, :size] = images
     row = 0
     for side in sizes:
-        level = interpolate(images, size=(side, side), mode="bilinear", antialias=True)
-        mosaic[:, :, row : row + side, size + GAP : size + GAP + side] = level
+        mosaic[:, :, row : row + side, size + GAP : size + GAP + side] = shrink(images, side)
         row += side + GAP
     return mosaic
+
+
+def shrink(images: Tensor, side: int) -> Tensor:
+    """Square images at `side` pixels, each the mean of what it covers, linearly weighted."""
+    return interpolate(images, size=(side, side), mode="bilinear", antialias=True)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from growing_images import DIGITS_FIRST, PAPERS_DIGITS, SIZE, SUMS_ALONE, Stage
+from growing_images import DIGITS_FIRST, PAPERS_DIGITS, SIZE, SUMS_ALONE, Stage, shrink
 from torch import Tensor, nn
 
 from monai_patchgrow.data.tiles.constant import merge_constant_patches
@@ -31,7 +31,7 @@ OVERLAP = PATCH - STRIDE
 SHRINK = int(SHARE**0.5)
 SHRUNK_SIZE = SIZE // SHRINK
 FEATURES = SETTINGS["latent_dim"]
-ENCODER_KEYS = ("channels", "kernel_sizes", "strides", "padded", "gated")
+ENCODER = {key: value for key, value in SETTINGS["backbone_options"].items() if key != "std"}
 LARGEST_NORM = 1.0
 PATCHGD, DESCENT, SHRUNK = "PatchGD", "gradient descent", "shrunk image"
 
@@ -107,7 +107,7 @@ class Network:
     @classmethod
     def make(cls, head: str) -> Network:
         """The same encoder for all ways, that of the bundle's small digits."""
-        encoder = PlainCNN(1, FEATURES, **{key: SETTINGS["backbone_options"][key] for key in ENCODER_KEYS})
+        encoder = PlainCNN(1, FEATURES, **ENCODER)
         options: dict[str, Any] = {"dropout": 0, "channels": FEATURES} if head == "conv_pooled" else {}
         return cls(encoder, classification_head(head, latent_dim=FEATURES, num_outputs=1, **options))
 
@@ -212,7 +212,7 @@ def predict(way: Way, network: Network, batch: Tensor, patch: int) -> Tensor:
     images, step = ink(batch), patch - OVERLAP
     if way.kind == SHRUNK:
         size = images.shape[2] // SHRINK
-        images = nn.functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+        images = shrink(images, size)
         before = (SHRUNK_SIZE - size) // 2
         images = nn.functional.pad(images, (before, SHRUNK_SIZE - size - before) * 2)
         patch = step = SHRUNK_SIZE
